@@ -1,0 +1,1 @@
+"""Traces, metrics and logs: how a process is seen from outside."""
