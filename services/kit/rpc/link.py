@@ -7,7 +7,8 @@ stream. A `Conversation` names the RPC and knows how items become bytes. Two imp
 very same sessions: `local.py` in one process, `stream.py` (client) and `server.py` (service) over gRPC.
 
 Hazard: `send` never waits. False means the item was not taken (queue full, stream down, breaker open),
-and the caller must go on without an answer.
+and the caller must go on without an answer. An item that was taken arrives in order and once, or its stream
+breaks: then `lost` is told, and what the other side remembers of the stream is gone with it.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from typing import Generic, Protocol, TypeVar
 Out = TypeVar("Out")
 In = TypeVar("In")
 OutSent = TypeVar("OutSent", contravariant=True)
+OutOpened = TypeVar("OutOpened", covariant=True)
 InGot = TypeVar("InGot", contravariant=True)
+InReplied = TypeVar("InReplied", covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +51,8 @@ class Link(Protocol[OutSent]):
         Put an item into the next message. Never waits; False if it was not taken.
 
         With a `key` the item counts as outstanding until an item comes back that answers the key, or until
-        `forget(key)`; after `deadline_s` the listener hears of it as expired.
+        `forget(key)`; `deadline_s` from now (to 10 ms) the listener hears of it as expired. The same key may be
+        sent again before it is answered: it is one key, with the newest deadline.
         """
         ...
 
@@ -57,23 +61,28 @@ class Link(Protocol[OutSent]):
         ...
 
 
-class Listener(Protocol[OutSent, InGot]):
+class Listener(Protocol[OutOpened, InGot]):
     """What the client does with what comes back. Called on the loop; must not block or raise."""
 
-    def opened(self, link: Link[OutSent]) -> None:
-        """The stream stands (again): say first what the other side must know."""
+    def opened(self, link: Link[OutOpened]) -> None:
+        """The stream stands (again), with a new session at its end: say first what the other side must know."""
         ...
 
-    def received(self, link: Link[OutSent], items: Sequence[InGot]) -> None:
-        """Items of one message, in order."""
+    def received(self, link: Link[OutOpened], items: Sequence[InGot]) -> None:
+        """Items of one message, in order; also late ones, whose keys have expired or were lost to the breaker."""
         ...
 
-    def expired(self, link: Link[OutSent], keys: Sequence[Hashable]) -> None:
+    def expired(self, link: Link[OutOpened], keys: Sequence[Hashable]) -> None:
         """Deadlines that passed. A later answer is still delivered."""
         ...
 
-    def lost(self, link: Link[OutSent], keys: Sequence[Hashable]) -> None:
-        """The stream broke or its breaker opened; these keys will not be answered (unless replayed)."""
+    def lost(self, link: Link[OutOpened], keys: Sequence[Hashable]) -> None:
+        """
+        The link is no longer up: its stream broke, its breaker opened, or it was closed.
+
+        Told once each time, also with no keys. These keys will not be answered; a conversation that replays keeps
+        its keys and tells none, until the link is closed for good.
+        """
         ...
 
 
@@ -93,6 +102,14 @@ class Links(Protocol[OutSent]):
         ...
 
 
+class QuietLinks(Links[OutSent], Protocol[OutSent, InReplied]):
+    """Links whose listener is still to come, because it needs the links itself. Nothing is opened before."""
+
+    def listen(self, listener: Listener[OutSent, InReplied]) -> None:
+        """Open the links; from the loop's next turn on the listener is told what happens. Once."""
+        ...
+
+
 class Session(Protocol[InGot]):
     """The service's end of one stream."""
 
@@ -105,17 +122,23 @@ class Session(Protocol[InGot]):
         ...
 
 
-class Conversations(Protocol[Out, In]):
+class Conversations(Protocol[OutSent, InReplied]):
     """A service's side of one RPC: makes a session for each stream that is opened."""
 
-    def open(self, peer: Peer, reply: Callable[[In], None]) -> Session[Out]:
+    def open(self, peer: Peer, reply: Callable[[InReplied], None]) -> Session[OutSent]:
         """`reply` never waits; a peer that does not read is cut off by the transport, which then closes the session."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Wire(Generic[Out]):
-    """How items of one direction become the bytes of one message and back. `probe` is the breaker's echo number, 0 for none."""
+    """
+    How items of one direction become the bytes of one message and back.
+
+    `probe` is the breaker's echo number, 0 for none; a message may be nothing but a probe. `size_bytes` is a cheap
+    estimate from above, asked for every item; a message holds at most `items_max` items and about 1 MiB, and one
+    item at most 8 MiB less 64 KiB.
+    """
 
     encode: Callable[[Sequence[Out], int], bytes]
     decode: Callable[[bytes], tuple[Sequence[Out], int]]

@@ -1,0 +1,33 @@
+"""
+Bounds: how much may wait on one stream, and how big a message gets.
+
+Every queue of a stream is bounded in items and in bytes, because either alone is no bound: a thousand chunks
+of an answer are a gigabyte, a gigabyte of lease reports is ten million. The numbers of the wire are constants,
+since both ends must agree on them; what waits is a `Bounds`, since each end may choose.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+MESSAGE_BYTES_MAX = 8 * 1024 * 1024
+"""What gRPC refuses to send or take; both ends set it."""
+
+MESSAGE_BYTES_CUT = 1024 * 1024
+"""A batch is cut here: a bigger message would hold up everything behind it on the connection."""
+
+ITEM_BYTES_MAX = MESSAGE_BYTES_MAX - 64 * 1024
+"""An item alone in its message, with room for what the codec adds around it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What may wait in one direction of one stream. Beyond it nothing is taken."""
+
+    items_max: int = 16_384
+    bytes_max: int = 32 * 1024 * 1024
+    keys_max: int = 65_536
+    """Keys outstanding at once; only asked where keys are kept."""
+
+
+DEFAULT_BOUNDS = Bounds()
