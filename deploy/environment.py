@@ -3,8 +3,8 @@ The environment: makes `.venv` what a lock file says, once.
 
 Run by make with whatever Python there is, so nothing outside the standard library may be imported here.
 Everything is installed from wheels whose hashes are locked; the project itself is linked in, not copied.
-A stamp in the environment holds the hash of what was installed and is removed before an install begins, so
-an interrupted one is simply done again.
+A stamp in the environment holds the hash of what was installed. A mark stands there while an install runs: where
+it is found, an install was interrupted, and the environment is made anew (pip still has what it had fetched).
 """
 
 from __future__ import annotations
@@ -54,9 +54,10 @@ def download_size(name: str) -> str:
 
 
 def create(environment: Path) -> None:
-    """An empty environment; one that lost its pip in an interruption is made anew."""
+    """An environment with pip in it, unless there is one from which nothing is missing."""
     python = environment / "bin" / "python"
-    if python.exists() and subprocess.run([python, "-m", "pip", "--version"], capture_output=True).returncode == 0:
+    works = python.exists() and subprocess.run([python, "-m", "pip", "--version"], capture_output=True).returncode == 0
+    if works and not (environment / "installing").exists():
         return
     made = subprocess.run([sys.executable, "-m", "venv", "--clear", environment])
     if made.returncode != 0:
@@ -80,13 +81,18 @@ def main() -> None:
         return
     print(f"Installing into {environment}: {download_size(name)} to download, once.", flush=True)
     create(environment)
-    stamp = environment / f"installed-{name}"
-    stamp.unlink(missing_ok=True)
+    for stamp in environment.glob("installed-*"):
+        stamp.unlink()
+    mark = environment / "installing"
+    mark.touch()
     try:
         install(environment, name)
     except subprocess.CalledProcessError as failure:
-        sys.exit(f"Installing stopped (pip ended with {failure.returncode}); what is missing is fetched next time.")
-    stamp.write_text(fingerprint(name))
+        sys.exit(f"Installing stopped: pip ended with {failure.returncode}. The same command tries again.")
+    except KeyboardInterrupt:
+        sys.exit("Installing was interrupted. The same command starts it again.")
+    (environment / f"installed-{name}").write_text(fingerprint(name))
+    mark.unlink()
 
 
 if __name__ == "__main__":
