@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1enarrows/router/v1/router.proto\x12\x11narrows.router.v1\"X\n\x03\x41\x63k\x12\x0c\n\x04\x65\x64ge\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x13\n\x0bis_accepted\x18\x03 \x01(\x08\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\r\n\x05probe\x18\x0f \x01(\x04\"C\n\x0eGatewayContent\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\x12\x0f\n\x07gateway\x18\x02 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x03 \x01(\x0c\"[\n\tStoredKey\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\x12\x0f\n\x07gateway\x18\x02 \x01(\t\x12\x10\n\x08provider\x18\x03 \x01(\t\x12\r\n\x05\x61lias\x18\x04 \x01(\t\x12\x0b\n\x03key\x18\x05 \x01(\t\"I\n\nStoredKeys\x12\x0f\n\x07version\x18\x01 \x01(\t\x12*\n\x04keys\x18\x02 \x03(\x0b\x32\x1c.narrows.router.v1.StoredKey\"+\n\x07Refusal\x12\x10\n\x08resource\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\xa5\x03\n\x08Snapshot\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x10\n\x08is_whole\x18\x02 \x01(\x08\x12=\n\trevisions\x18\x03 \x03(\x0b\x32*.narrows.router.v1.Snapshot.RevisionsEntry\x12\x11\n\tcatalogue\x18\x04 \x01(\x0c\x12\x32\n\x07\x63hanged\x18\x05 \x03(\x0b\x32!.narrows.router.v1.GatewayContent\x12\x32\n\x07removed\x18\x06 \x03(\x0b\x32!.narrows.router.v1.GatewayContent\x12,\n\x08refusals\x18\x07 \x03(\x0b\x32\x1a.narrows.router.v1.Refusal\x12\x32\n\x0bstored_keys\x18\x08 \x01(\x0b\x32\x1d.narrows.router.v1.StoredKeys\x12\x19\n\x11\x61re_keys_withheld\x18\t \x01(\x08\x12\r\n\x05probe\x18\x0f \x01(\x04\x1a\x30\n\x0eRevisionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\"\xbf\x01\n\x07Outcome\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\x12\x0f\n\x07gateway\x18\x02 \x01(\t\x12\x10\n\x08provider\x18\x03 \x01(\t\x12\x10\n\x08\x62\x61se_url\x18\x04 \x01(\t\x12,\n\x04kind\x18\x05 \x01(\x0e\x32\x1e.narrows.router.v1.OutcomeKind\x12\r\n\x05\x63ount\x18\x06 \x01(\r\x12\x13\n\x0btraceparent\x18\x07 \x01(\t\x12\x1c\n\x14\x63onsecutive_failures\x18\x08 \x01(\r\"n\n\x08Outcomes\x12\x0c\n\x04\x65\x64ge\x18\x01 \x01(\t\x12\x17\n\x0frunning_version\x18\x02 \x01(\t\x12,\n\x08outcomes\x18\x03 \x03(\x0b\x32\x1a.narrows.router.v1.Outcome\x12\r\n\x05probe\x18\x0f \x01(\x04\"l\n\x0cTargetHealth\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\x12\x0f\n\x07gateway\x18\x02 \x01(\t\x12\x10\n\x08provider\x18\x03 \x01(\t\x12\x10\n\x08\x62\x61se_url\x18\x04 \x01(\t\x12\x16\n\x0e\x65jected_for_ms\x18\x05 \x01(\x04\"I\n\x06Health\x12\x30\n\x07targets\x18\x01 \x03(\x0b\x32\x1f.narrows.router.v1.TargetHealth\x12\r\n\x05probe\x18\x0f \x01(\x04*_\n\x0bOutcomeKind\x12\x1c\n\x18OUTCOME_KIND_UNSPECIFIED\x10\x00\x12\x18\n\x14OUTCOME_KIND_SUCCESS\x10\x01\x12\x18\n\x14OUTCOME_KIND_FAILURE\x10\x02\x32\x90\x01\n\x06Router\x12@\n\x05Watch\x12\x16.narrows.router.v1.Ack\x1a\x1b.narrows.router.v1.Snapshot(\x01\x30\x01\x12\x44\n\x06Report\x12\x1b.narrows.router.v1.Outcomes\x1a\x19.narrows.router.v1.Health(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1enarrows/router/v1/router.proto\x12\x11narrows.router.v1\"X\n\x03\x41\x63k\x12\x0c\n\x04\x65\x64ge\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x13\n\x0bis_accepted\x18\x03 \x01(\x08\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\r\n\x05probe\x18\x0f \x01(\x04\"C\n\x0eGatewayContent\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\x12\x0f\n\x07gateway\x18\x02 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x03 \x01(\x0c\"[\n\tStoredKey\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\x12\x0f\n\x07gateway\x18\x02 \x01(\t\x12\x10\n\x08provider\x18\x03 \x01(\t\x12\r\n\x05\x61lias\x18\x04 \x01(\t\x12\x0b\n\x03key\x18\x05 \x01(\t\"I\n\nStoredKeys\x12\x0f\n\x07version\x18\x01 \x01(\t\x12*\n\x04keys\x18\x02 \x03(\x0b\x32\x1c.narrows.router.v1.StoredKey\"+\n\x07Refusal\x12\x10\n\x08resource\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\xb7\x03\n\x08Snapshot\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x10\n\x08is_whole\x18\x02 \x01(\x08\x12=\n\trevisions\x18\x03 \x03(\x0b\x32*.narrows.router.v1.Snapshot.RevisionsEntry\x12\x11\n\tcatalogue\x18\x04 \x01(\x0c\x12\x32\n\x07\x63hanged\x18\x05 \x03(\x0b\x32!.narrows.router.v1.GatewayContent\x12\x32\n\x07removed\x18\x06 \x03(\x0b\x32!.narrows.router.v1.GatewayContent\x12,\n\x08refusals\x18\x07 \x03(\x0b\x32\x1a.narrows.router.v1.Refusal\x12\x32\n\x0bstored_keys\x18\x08 \x01(\x0b\x32\x1d.narrows.router.v1.StoredKeys\x12\x19\n\x11\x61re_keys_withheld\x18\t \x01(\x08\x12\x10\n\x08has_more\x18\n \x01(\x08\x12\r\n\x05probe\x18\x0f \x01(\x04\x1a\x30\n\x0eRevisionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\"\xa1\x01\n\x07Outcome\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\x12\x0f\n\x07gateway\x18\x02 \x01(\t\x12\x10\n\x08provider\x18\x03 \x01(\t\x12\x10\n\x08\x62\x61se_url\x18\x04 \x01(\t\x12,\n\x04kind\x18\x05 \x01(\x0e\x32\x1e.narrows.router.v1.OutcomeKind\x12\r\n\x05\x63ount\x18\x06 \x01(\r\x12\x13\n\x0btraceparent\x18\x07 \x01(\t\"n\n\x08Outcomes\x12\x0c\n\x04\x65\x64ge\x18\x01 \x01(\t\x12\x17\n\x0frunning_version\x18\x02 \x01(\t\x12,\n\x08outcomes\x18\x03 \x03(\x0b\x32\x1a.narrows.router.v1.Outcome\x12\r\n\x05probe\x18\x0f \x01(\x04\"l\n\x0cTargetHealth\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\x12\x0f\n\x07gateway\x18\x02 \x01(\t\x12\x10\n\x08provider\x18\x03 \x01(\t\x12\x10\n\x08\x62\x61se_url\x18\x04 \x01(\t\x12\x16\n\x0e\x65jected_for_ms\x18\x05 \x01(\x04\"I\n\x06Health\x12\x30\n\x07targets\x18\x01 \x03(\x0b\x32\x1f.narrows.router.v1.TargetHealth\x12\r\n\x05probe\x18\x0f \x01(\x04*_\n\x0bOutcomeKind\x12\x1c\n\x18OUTCOME_KIND_UNSPECIFIED\x10\x00\x12\x18\n\x14OUTCOME_KIND_SUCCESS\x10\x01\x12\x18\n\x14OUTCOME_KIND_FAILURE\x10\x02\x32\x90\x01\n\x06Router\x12@\n\x05Watch\x12\x16.narrows.router.v1.Ack\x1a\x1b.narrows.router.v1.Snapshot(\x01\x30\x01\x12\x44\n\x06Report\x12\x1b.narrows.router.v1.Outcomes\x1a\x19.narrows.router.v1.Health(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,8 +33,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_SNAPSHOT_REVISIONSENTRY']._loaded_options = None
   _globals['_SNAPSHOT_REVISIONSENTRY']._serialized_options = b'8\001'
-  _globals['_OUTCOMEKIND']._serialized_start=1340
-  _globals['_OUTCOMEKIND']._serialized_end=1435
+  _globals['_OUTCOMEKIND']._serialized_start=1328
+  _globals['_OUTCOMEKIND']._serialized_end=1423
   _globals['_ACK']._serialized_start=53
   _globals['_ACK']._serialized_end=141
   _globals['_GATEWAYCONTENT']._serialized_start=143
@@ -46,17 +46,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REFUSAL']._serialized_start=380
   _globals['_REFUSAL']._serialized_end=423
   _globals['_SNAPSHOT']._serialized_start=426
-  _globals['_SNAPSHOT']._serialized_end=847
-  _globals['_SNAPSHOT_REVISIONSENTRY']._serialized_start=799
-  _globals['_SNAPSHOT_REVISIONSENTRY']._serialized_end=847
-  _globals['_OUTCOME']._serialized_start=850
-  _globals['_OUTCOME']._serialized_end=1041
-  _globals['_OUTCOMES']._serialized_start=1043
-  _globals['_OUTCOMES']._serialized_end=1153
-  _globals['_TARGETHEALTH']._serialized_start=1155
-  _globals['_TARGETHEALTH']._serialized_end=1263
-  _globals['_HEALTH']._serialized_start=1265
-  _globals['_HEALTH']._serialized_end=1338
-  _globals['_ROUTER']._serialized_start=1438
-  _globals['_ROUTER']._serialized_end=1582
+  _globals['_SNAPSHOT']._serialized_end=865
+  _globals['_SNAPSHOT_REVISIONSENTRY']._serialized_start=817
+  _globals['_SNAPSHOT_REVISIONSENTRY']._serialized_end=865
+  _globals['_OUTCOME']._serialized_start=868
+  _globals['_OUTCOME']._serialized_end=1029
+  _globals['_OUTCOMES']._serialized_start=1031
+  _globals['_OUTCOMES']._serialized_end=1141
+  _globals['_TARGETHEALTH']._serialized_start=1143
+  _globals['_TARGETHEALTH']._serialized_end=1251
+  _globals['_HEALTH']._serialized_start=1253
+  _globals['_HEALTH']._serialized_end=1326
+  _globals['_ROUTER']._serialized_start=1426
+  _globals['_ROUTER']._serialized_end=1570
 # @@protoc_insertion_point(module_scope)

@@ -71,7 +71,7 @@ class Refusal(_message.Message):
     def __init__(self, resource: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class Snapshot(_message.Message):
-    __slots__ = ("version", "is_whole", "revisions", "catalogue", "changed", "removed", "refusals", "stored_keys", "are_keys_withheld", "probe")
+    __slots__ = ("version", "is_whole", "revisions", "catalogue", "changed", "removed", "refusals", "stored_keys", "are_keys_withheld", "has_more", "probe")
     class RevisionsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -88,6 +88,7 @@ class Snapshot(_message.Message):
     REFUSALS_FIELD_NUMBER: _ClassVar[int]
     STORED_KEYS_FIELD_NUMBER: _ClassVar[int]
     ARE_KEYS_WITHHELD_FIELD_NUMBER: _ClassVar[int]
+    HAS_MORE_FIELD_NUMBER: _ClassVar[int]
     PROBE_FIELD_NUMBER: _ClassVar[int]
     version: str
     is_whole: bool
@@ -98,11 +99,12 @@ class Snapshot(_message.Message):
     refusals: _containers.RepeatedCompositeFieldContainer[Refusal]
     stored_keys: StoredKeys
     are_keys_withheld: bool
+    has_more: bool
     probe: int
-    def __init__(self, version: _Optional[str] = ..., is_whole: _Optional[bool] = ..., revisions: _Optional[_Mapping[str, int]] = ..., catalogue: _Optional[bytes] = ..., changed: _Optional[_Iterable[_Union[GatewayContent, _Mapping]]] = ..., removed: _Optional[_Iterable[_Union[GatewayContent, _Mapping]]] = ..., refusals: _Optional[_Iterable[_Union[Refusal, _Mapping]]] = ..., stored_keys: _Optional[_Union[StoredKeys, _Mapping]] = ..., are_keys_withheld: _Optional[bool] = ..., probe: _Optional[int] = ...) -> None: ...
+    def __init__(self, version: _Optional[str] = ..., is_whole: _Optional[bool] = ..., revisions: _Optional[_Mapping[str, int]] = ..., catalogue: _Optional[bytes] = ..., changed: _Optional[_Iterable[_Union[GatewayContent, _Mapping]]] = ..., removed: _Optional[_Iterable[_Union[GatewayContent, _Mapping]]] = ..., refusals: _Optional[_Iterable[_Union[Refusal, _Mapping]]] = ..., stored_keys: _Optional[_Union[StoredKeys, _Mapping]] = ..., are_keys_withheld: _Optional[bool] = ..., has_more: _Optional[bool] = ..., probe: _Optional[int] = ...) -> None: ...
 
 class Outcome(_message.Message):
-    __slots__ = ("account", "gateway", "provider", "base_url", "kind", "count", "traceparent", "consecutive_failures")
+    __slots__ = ("account", "gateway", "provider", "base_url", "kind", "count", "traceparent")
     ACCOUNT_FIELD_NUMBER: _ClassVar[int]
     GATEWAY_FIELD_NUMBER: _ClassVar[int]
     PROVIDER_FIELD_NUMBER: _ClassVar[int]
@@ -110,7 +112,6 @@ class Outcome(_message.Message):
     KIND_FIELD_NUMBER: _ClassVar[int]
     COUNT_FIELD_NUMBER: _ClassVar[int]
     TRACEPARENT_FIELD_NUMBER: _ClassVar[int]
-    CONSECUTIVE_FAILURES_FIELD_NUMBER: _ClassVar[int]
     account: str
     gateway: str
     provider: str
@@ -118,8 +119,7 @@ class Outcome(_message.Message):
     kind: OutcomeKind
     count: int
     traceparent: str
-    consecutive_failures: int
-    def __init__(self, account: _Optional[str] = ..., gateway: _Optional[str] = ..., provider: _Optional[str] = ..., base_url: _Optional[str] = ..., kind: _Optional[_Union[OutcomeKind, str]] = ..., count: _Optional[int] = ..., traceparent: _Optional[str] = ..., consecutive_failures: _Optional[int] = ...) -> None: ...
+    def __init__(self, account: _Optional[str] = ..., gateway: _Optional[str] = ..., provider: _Optional[str] = ..., base_url: _Optional[str] = ..., kind: _Optional[_Union[OutcomeKind, str]] = ..., count: _Optional[int] = ..., traceparent: _Optional[str] = ...) -> None: ...
 
 class Outcomes(_message.Message):
     __slots__ = ("edge", "running_version", "outcomes", "probe")

@@ -94,7 +94,7 @@ class TokenHash(msgspec.Struct, frozen=True):
 
 
 class Cache(msgspec.Struct, frozen=True):
-    """The gateway's cache rules. `ttl_s` 0: off unless a request asks. `epoch` is part of every key: a purge bumps it."""
+    """The gateway's cache rules. `ttl_s` 0: off unless a request asks. `epoch` is in every key: a purge bumps it."""
 
     ttl_s: int = 0
     include_models: tuple[str, ...] = ()
@@ -195,7 +195,11 @@ class Snapshot(msgspec.Struct, frozen=True):
 
 
 class SnapshotUpdate(msgspec.Struct, frozen=True):
-    """One message of a Watch: the whole or a delta, as canonical bytes whose hash is the version (see snapshot.py)."""
+    """
+    One message of a Watch: the whole or a delta, as canonical bytes whose hash is the version (see snapshot.py).
+
+    An empty `catalogue` in a delta: unchanged. `has_more`: the next message goes on with the same update.
+    """
 
     version: str
     is_whole: bool
@@ -204,6 +208,7 @@ class SnapshotUpdate(msgspec.Struct, frozen=True):
     changed: dict[GatewayId, bytes]
     removed: tuple[GatewayId, ...]
     refusals: tuple[Refusal, ...] = ()
+    has_more: bool = False
 
 
 class StoredKey(msgspec.Struct, frozen=True):
@@ -220,18 +225,27 @@ class StoredKey(msgspec.Struct, frozen=True):
 
 
 class StoredKeys(msgspec.Struct, frozen=True):
-    """All stored keys of the snapshot of that version. `are_withheld`: this peer is not private, so `keys` is empty."""
+    """
+    All stored keys of the snapshot of that version; sent before it, so that both take effect together.
+
+    `are_withheld`: this peer is not private, so `keys` is empty. `has_more`: the next message goes on with them.
+    """
 
     version: str
     keys: tuple[StoredKey, ...]
     are_withheld: bool = False
+    has_more: bool = False
 
 
 WatchItem = SnapshotUpdate | StoredKeys
 
 
 class Ack(msgspec.Struct, frozen=True):
-    """An edge took or rejected a version. The first of a stream names the version it holds; accepted with an empty one: none."""
+    """
+    An edge took or rejected a version.
+
+    The first of a stream names the version the edge holds; accepted with an empty one: none.
+    """
 
     edge: str
     version: str
