@@ -1,0 +1,186 @@
+"""
+Fields: a few values out of a JSON document at the cost of skipping the rest.
+
+Which fields matter is data (`formats.py`): slots with dotted paths, `choices[].delta.content`. The paths of a
+format become one msgspec type with nothing but those fields, so a document is scanned once in C and only the
+wanted leaves become objects. A document of another shape than expected (a vendor sends a list where others
+send text) is read again slowly, field by field: a wrong type in one field never hides the others. Hazard: a
+document that is not JSON raises `NotJson`; one that is JSON but of another shape never raises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import GenericAlias
+from typing import Any, Final
+
+import msgspec
+
+# The slot of generated text: its values are measured, not read.
+TEXT: Final = "text"
+
+# A leaf beyond this is not made into an object on the slow way.
+_LEAF_BYTES_MAX: Final = 65_536
+
+Found = dict[str, Any]
+"""Slot to its first value that is not null; `text` to the number of its bytes, all its paths together."""
+
+
+class NotJson(ValueError):  # reads as what the document is
+    """The document is not valid JSON."""
+
+
+@dataclass(slots=True)
+class _Node:
+    """One step of the paths: the slot that ends here, or the fields below it."""
+
+    slot: str = ""
+    is_list: bool = False
+    kind: Any = None
+    steps: dict[str, _Node] = field(default_factory=dict)
+    texts: tuple[str, ...] = ()
+    leaves: tuple[tuple[str, str], ...] = ()
+    inner: tuple[tuple[str, _Node], ...] = ()
+
+
+class FieldReader:
+    """Reads the slots of one set of paths. Made once, kept for the life of the process."""
+
+    def __init__(self, paths: Mapping[str, tuple[str, ...]]) -> None:
+        self._root = _Node()
+        for slot, alternatives in paths.items():
+            for path in alternatives:
+                _plant(self._root, slot, path)
+        _give_type(self._root)
+        self._one: msgspec.json.Decoder[Any] = msgspec.json.Decoder(self._root.kind)
+        self._many: msgspec.json.Decoder[list[Any]] = msgspec.json.Decoder(GenericAlias(list, (self._root.kind,)))
+
+    def read(self, document: bytes) -> Found:
+        """The slots of one JSON object; none of a document that is no object. Raises NotJson."""
+        found: Found = {}
+        try:
+            _collect(self._root, self._one.decode(document), found)
+        except msgspec.ValidationError:
+            found.clear()
+            _collect_slowly(self._root, _checked(document), found)
+        except msgspec.DecodeError as error:
+            raise NotJson(str(error)) from error
+        return found
+
+    def read_list(self, document: bytes) -> list[Found]:
+        """The slots of each item of a JSON array; none of a document that is no array. Raises NotJson."""
+        try:
+            items = self._many.decode(document)
+        except msgspec.ValidationError:
+            raws = _items(_checked(document))
+            founds: list[Found] = [{} for _ in raws]
+            for raw, found in zip(raws, founds, strict=True):
+                _collect_slowly(self._root, raw, found)
+            return founds
+        except msgspec.DecodeError as error:
+            raise NotJson(str(error)) from error
+        founds = [{} for _ in items]
+        for item, found in zip(items, founds, strict=True):
+            _collect(self._root, item, found)
+        return founds
+
+
+def _plant(root: _Node, slot: str, path: str) -> None:
+    node = root
+    for step in path.split("."):
+        node = node.steps.setdefault(step.removesuffix("[]"), _Node())
+        node.is_list = node.is_list or step.endswith("[]")
+    node.slot = slot
+
+
+def _give_type(node: _Node) -> None:
+    """The msgspec type of a node: a leaf is anything, a text leaf stays raw, the rest are structs that may be null."""
+    if node.slot:
+        node.kind = msgspec.Raw if node.slot == TEXT else Any
+        return
+    fields: list[tuple[str, Any, Any]] = []
+    for position, child in enumerate(node.steps.values()):
+        _give_type(child)
+        fields.append((f"f{position}", _field_type(child), None))
+    rename = {f"f{position}": name for position, name in enumerate(node.steps)}
+    node.kind = msgspec.defstruct("Fields", fields, rename=rename, gc=False)
+    named = [(f"f{position}", child) for position, child in enumerate(node.steps.values())]
+    node.texts = tuple(attribute for attribute, child in named if child.slot == TEXT)
+    node.leaves = tuple((attribute, child.slot) for attribute, child in named if child.slot not in ("", TEXT))
+    node.inner = tuple((attribute, child) for attribute, child in named if not child.slot)
+
+
+def _field_type(child: _Node) -> Any:  # a type made at run time
+    if child.slot:
+        return child.kind
+    optional = child.kind | None
+    return GenericAlias(list, (optional,)) | None if child.is_list else optional
+
+
+def _collect(node: _Node, values: Any, found: Found) -> None:  # a struct made at run time
+    for attribute, slot in node.leaves:
+        value = getattr(values, attribute)
+        if value is not None and slot not in found:
+            found[slot] = value
+    for attribute in node.texts:
+        raw = getattr(values, attribute)
+        if raw is not None:
+            _measure(raw, found)
+    for attribute, child in node.inner:
+        value = getattr(values, attribute)
+        if value is None:
+            continue
+        if not child.is_list:
+            _collect(child, value, found)
+            continue
+        for item in value:
+            if item is not None:
+                _collect(child, item, found)
+
+
+def _collect_slowly(node: _Node, document: msgspec.Raw, found: Found) -> None:
+    try:
+        members = msgspec.json.decode(document, type=dict[str, msgspec.Raw])
+    except msgspec.ValidationError:
+        return
+    for name, child in node.steps.items():
+        raw = members.get(name)
+        if raw is None:
+            continue
+        if child.slot:
+            _note_slowly(child.slot, raw, found)
+        else:
+            for item in _items(raw) if child.is_list else (raw,):
+                _collect_slowly(child, item, found)
+
+
+def _measure(raw: msgspec.Raw, found: Found) -> None:
+    """Add the text between the quotes; `null` is none."""
+    size_bytes = len(raw) - 2
+    if size_bytes > 0 and not (size_bytes == 2 and bytes(raw) == b"null"):
+        found[TEXT] = found.get(TEXT, 0) + size_bytes
+
+
+def _note_slowly(slot: str, raw: msgspec.Raw, found: Found) -> None:
+    if slot == TEXT:
+        _measure(raw, found)
+    elif slot not in found and len(raw) <= _LEAF_BYTES_MAX:
+        value = msgspec.json.decode(raw)
+        if value is not None:
+            found[slot] = value
+
+
+def _items(raw: msgspec.Raw) -> list[msgspec.Raw]:
+    try:
+        return msgspec.json.decode(raw, type=list[msgspec.Raw])
+    except msgspec.ValidationError:
+        return []
+
+
+def _checked(document: bytes) -> msgspec.Raw:
+    """The document, read to its end: a wrong type may have hidden that it is not JSON at all."""
+    try:
+        return msgspec.json.decode(document, type=msgspec.Raw)
+    except msgspec.DecodeError as error:
+        raise NotJson(str(error)) from error

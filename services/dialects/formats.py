@@ -1,0 +1,346 @@
+"""
+Formats: which fields of an answer tell its model, its tokens, its text and its end.
+
+One row per kind of body, as data. A dialect (what a provider speaks) is a set of formats told apart by path
+(`paths.py`); a provider of another make with the same bodies shares the row. What vendors call the same thing
+stands in one slot, in order of preference. Two habits differ and are flags: whether the input count leaves out
+what the prompt cache served, and whether the output count leaves out reasoning. Adding a field is adding a path.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+ErrorShape = Literal["plain", "openai", "anthropic", "google"]
+
+Paths = tuple[str, ...]
+
+
+class Tokens(msgspec.Struct, frozen=True, kw_only=True):
+    """Where an answer counts tokens."""
+
+    input: Paths = ()
+    input_beside: Paths = ()
+    """Input that the provider counts beside `input`."""
+    output: Paths = ()
+    cache_read: Paths = ()
+    cache_write: Paths = ()
+    reasoning: Paths = ()
+    total: Paths = ()
+    input_headers: tuple[bytes, ...] = ()
+    output_headers: tuple[bytes, ...] = ()
+    """Lower case answer headers that count when the body does not."""
+    is_cache_beside: bool = False
+    """`input` leaves out what the prompt cache read and wrote."""
+    is_reasoning_beside: bool = False
+    """`output` leaves out reasoning."""
+
+
+class Format(msgspec.Struct, frozen=True, kw_only=True):
+    """What one kind of answer holds. A path is dotted; `[]` goes through every item of a list."""
+
+    name: str
+    model_type: str = ""
+    """As the log row has it: chat, embedding, ...; empty: nothing is metered."""
+    error_shape: ErrorShape = "plain"
+    model: Paths = ("model",)
+    tokens: Tokens = Tokens()
+    event_text: Paths = ()
+    """Generated text in an event of a stream; several are added up."""
+    whole_text: Paths = ()
+    """Generated text in an answer that is no stream."""
+    event_type: Paths = ()
+    terminal_types: frozenset[str] = frozenset()
+    """Values of `event_type`, or of the SSE event's name, after which nothing is missing."""
+    finish: Paths = ()
+    """Not null: the generation has finished."""
+    status: Paths = ()
+    """State of work that goes on after the answer."""
+    error: Paths = ("error",)
+    is_text: bool = False
+    """Output is text (or nothing): what the provider does not report can be estimated."""
+    are_events_json: bool = True
+
+    def __repr__(self) -> str:
+        return f"Format({self.name})"
+
+
+def _usage_of(*roots: str, fields: Paths) -> Paths:
+    """Each field under each root."""
+    return tuple(f"{root}.{field}" for field in fields for root in roots)
+
+
+# Where vendors of this family put the usage object: at the top, in Groq's own, in the choice (Moonshot).
+_CHAT_ROOTS = ("usage", "x_groq.usage", "choices[].usage")
+
+_CHAT_TOKENS = Tokens(
+    input=_usage_of(*_CHAT_ROOTS, fields=("prompt_tokens", "input_tokens")),
+    output=_usage_of(*_CHAT_ROOTS, fields=("completion_tokens", "output_tokens")),
+    cache_read=_usage_of(
+        *_CHAT_ROOTS,
+        fields=(
+            "prompt_tokens_details.cached_tokens",
+            "prompt_cache_hit_tokens",
+            "cached_tokens",
+            "cache_read_input_tokens",
+        ),
+    ),
+    cache_write=_usage_of(
+        *_CHAT_ROOTS, fields=("prompt_tokens_details.cache_write_tokens", "cache_creation_input_tokens")
+    ),
+    reasoning=_usage_of(*_CHAT_ROOTS, fields=("completion_tokens_details.reasoning_tokens", "reasoning_tokens")),
+    total=_usage_of(*_CHAT_ROOTS, fields=("total_tokens",)),
+)
+
+_SAID = ("content", "reasoning_content", "reasoning", "refusal", "tool_calls", "function_call")
+
+_INPUT_OUTPUT = Tokens(
+    input=("usage.input_tokens", "usage.prompt_tokens"),
+    output=("usage.output_tokens", "usage.completion_tokens"),
+    cache_read=("usage.input_tokens_details.cached_tokens",),
+    reasoning=("usage.output_tokens_details.reasoning_tokens",),
+)
+
+_RESPONSE_ROOTS = ("usage", "response.usage")
+_MESSAGE_ROOTS = ("usage", "message.usage")
+
+_MESSAGE_TOKENS = Tokens(
+    input=_usage_of(*_MESSAGE_ROOTS, fields=("input_tokens",)),
+    output=_usage_of(*_MESSAGE_ROOTS, fields=("output_tokens",)),
+    cache_read=_usage_of(*_MESSAGE_ROOTS, fields=("cache_read_input_tokens",)),
+    cache_write=_usage_of(*_MESSAGE_ROOTS, fields=("cache_creation_input_tokens",)),
+    is_cache_beside=True,
+)
+
+_COHERE_ROOTS = ("usage", "delta.usage", "meta", "response.meta")
+
+CHAT = Format(
+    name="chat",
+    model_type="chat",
+    error_shape="openai",
+    tokens=_CHAT_TOKENS,
+    event_text=tuple(f"choices[].delta.{said}" for said in _SAID),
+    whole_text=tuple(f"choices[].message.{said}" for said in _SAID),
+    finish=("choices[].finish_reason",),
+    is_text=True,
+)
+COMPLETION = Format(
+    name="completion",
+    model_type="completion",
+    error_shape="openai",
+    tokens=_CHAT_TOKENS,
+    event_text=("choices[].text",),
+    whole_text=("choices[].text",),
+    finish=("choices[].finish_reason",),
+    is_text=True,
+)
+EMBEDDING = Format(
+    name="embedding",
+    model_type="embedding",
+    error_shape="openai",
+    tokens=Tokens(
+        input=("usage.prompt_tokens", "usage.input_tokens", "usage.total_tokens"),
+        output=("usage.completion_tokens",),
+    ),
+    is_text=True,
+)
+RESPONSE = Format(
+    name="response",
+    model_type="response",
+    error_shape="openai",
+    model=("model", "response.model"),
+    tokens=Tokens(
+        input=_usage_of(*_RESPONSE_ROOTS, fields=("input_tokens",)),
+        output=_usage_of(*_RESPONSE_ROOTS, fields=("output_tokens",)),
+        cache_read=_usage_of(*_RESPONSE_ROOTS, fields=("input_tokens_details.cached_tokens",)),
+        reasoning=_usage_of(*_RESPONSE_ROOTS, fields=("output_tokens_details.reasoning_tokens",)),
+    ),
+    event_text=("delta",),
+    whole_text=("output[].content[].text", "output[].arguments", "output[].summary[].text"),
+    event_type=("type",),
+    terminal_types=frozenset({"response.completed", "response.incomplete", "response.failed", "error"}),
+    error=("error", "response.error"),
+    is_text=True,
+)
+IMAGE = Format(
+    name="image",
+    model_type="image",
+    error_shape="openai",
+    tokens=_INPUT_OUTPUT,
+    event_type=("type",),
+    terminal_types=frozenset({"image_generation.completed", "image_edit.completed"}),
+)
+AUDIO = Format(
+    name="audio",
+    model_type="audio",
+    error_shape="openai",
+    tokens=_INPUT_OUTPUT,
+    event_type=("type",),
+    terminal_types=frozenset({"transcript.text.done", "speech.audio.done"}),
+)
+MODERATION = Format(name="moderation", model_type="moderation", error_shape="openai")
+RERANK = Format(
+    name="rerank",
+    model_type="rerank",
+    tokens=Tokens(
+        input=("usage.prompt_tokens", "usage.total_tokens", "meta.billed_units.input_tokens"),
+    ),
+)
+OPENAI_OTHER = Format(name="other", error_shape="openai")
+MESSAGES = Format(
+    name="messages",
+    model_type="chat",
+    error_shape="anthropic",
+    model=("model", "message.model"),
+    tokens=_MESSAGE_TOKENS,
+    event_text=("delta.text", "delta.thinking", "delta.partial_json"),
+    whole_text=("content[].text", "content[].thinking", "content[].input"),
+    event_type=("type",),
+    terminal_types=frozenset({"message_stop"}),
+    finish=("stop_reason",),
+    is_text=True,
+)
+ANTHROPIC_OTHER = Format(name="other", error_shape="anthropic")
+GENERATE = Format(
+    name="generate",
+    model_type="chat",
+    error_shape="google",
+    model=("modelVersion",),
+    tokens=Tokens(
+        input=("usageMetadata.promptTokenCount",),
+        input_beside=("usageMetadata.toolUsePromptTokenCount",),
+        output=("usageMetadata.candidatesTokenCount",),
+        cache_read=("usageMetadata.cachedContentTokenCount",),
+        reasoning=("usageMetadata.thoughtsTokenCount",),
+        is_reasoning_beside=True,
+    ),
+    event_text=("candidates[].content.parts[].text", "candidates[].content.parts[].functionCall"),
+    whole_text=("candidates[].content.parts[].text", "candidates[].content.parts[].functionCall"),
+    finish=("candidates[].finishReason", "promptFeedback.blockReason"),
+    is_text=True,
+)
+GOOGLE_EMBEDDING = Format(
+    name="google-embedding",
+    model_type="embedding",
+    error_shape="google",
+    model=(),
+    tokens=Tokens(
+        input=("usageMetadata.promptTokenCount",),
+    ),
+    is_text=True,
+)
+GOOGLE_OTHER = Format(name="other", error_shape="google")
+TEXT_GENERATION = Format(
+    name="text-generation",
+    model_type="completion",
+    tokens=Tokens(
+        input=("details.input_length",),
+        output=("details.generated_tokens",),
+        input_headers=(b"x-prompt-tokens",),
+        output_headers=(b"x-generated-tokens",),
+    ),
+    event_text=("token.text",),
+    whole_text=("generated_text",),
+    finish=("generated_text",),
+    is_text=True,
+)
+PREDICTION = Format(
+    name="prediction",
+    model_type="prediction",
+    tokens=Tokens(
+        input=("metrics.input_token_count",),
+        output=("metrics.output_token_count",),
+    ),
+    whole_text=("output",),
+    terminal_types=frozenset({"done"}),
+    status=("status",),
+    are_events_json=False,
+)
+COHERE_CHAT = Format(
+    name="cohere-chat",
+    model_type="chat",
+    tokens=Tokens(
+        input=_usage_of(*_COHERE_ROOTS, fields=("billed_units.input_tokens", "tokens.input_tokens")),
+        output=_usage_of(*_COHERE_ROOTS, fields=("billed_units.output_tokens", "tokens.output_tokens")),
+    ),
+    event_text=("delta.message.content.text", "delta.message.tool_calls.function.arguments", "text"),
+    whole_text=("message.content[].text", "text"),
+    event_type=("type", "event_type"),
+    terminal_types=frozenset({"message-end", "stream-end"}),
+    finish=("delta.finish_reason", "finish_reason"),
+    is_text=True,
+)
+COHERE_EMBEDDING = Format(
+    name="cohere-embedding",
+    model_type="embedding",
+    tokens=Tokens(
+        input=("meta.billed_units.input_tokens",),
+    ),
+    is_text=True,
+)
+CONVERSE = Format(
+    name="converse",
+    model_type="chat",
+    model=(),
+    tokens=Tokens(
+        input=("usage.inputTokens",),
+        output=("usage.outputTokens",),
+        cache_read=("usage.cacheReadInputTokens",),
+        cache_write=("usage.cacheWriteInputTokens",),
+        is_cache_beside=True,
+    ),
+    event_text=("delta.text", "delta.toolUse.input", "delta.reasoningContent.text"),
+    whole_text=("output.message.content[].text", "output.message.content[].toolUse"),
+    finish=("stopReason",),
+    is_text=True,
+)
+_METRICS = "amazon-bedrock-invocationMetrics"
+INVOKE = Format(
+    name="invoke",
+    model_type="chat",
+    model=("model", "message.model"),
+    tokens=Tokens(
+        input=(
+            *_MESSAGE_TOKENS.input,
+            "usage.inputTokens",
+            "usage.prompt_tokens",
+            "inputTextTokenCount",
+            "prompt_token_count",
+            f"{_METRICS}.inputTokenCount",
+        ),
+        output=(
+            *_MESSAGE_TOKENS.output,
+            "usage.outputTokens",
+            "usage.completion_tokens",
+            "results[].tokenCount",
+            "totalOutputTextTokenCount",
+            "generation_token_count",
+            f"{_METRICS}.outputTokenCount",
+        ),
+        cache_read=(*_MESSAGE_TOKENS.cache_read, f"{_METRICS}.cacheReadInputTokenCount"),
+        cache_write=(*_MESSAGE_TOKENS.cache_write, f"{_METRICS}.cacheWriteInputTokenCount"),
+        input_headers=(b"x-amzn-bedrock-input-token-count",),
+        output_headers=(b"x-amzn-bedrock-output-token-count",),
+        is_cache_beside=True,
+    ),
+    event_text=("delta.text", "delta.thinking", "delta.partial_json", "outputText", "generation"),
+    whole_text=("content[].text", "content[].input", "results[].outputText", "generation"),
+    event_type=("type",),
+    terminal_types=frozenset({"message_stop"}),
+    finish=("stop_reason", "completionReason"),
+    is_text=True,
+)
+RUN = Format(
+    name="run",
+    model_type="chat",
+    tokens=Tokens(
+        input=("result.usage.prompt_tokens", "usage.prompt_tokens"),
+        output=("result.usage.completion_tokens", "usage.completion_tokens"),
+    ),
+    event_text=("response", "choices[].delta.content"),
+    whole_text=("result.response",),
+    finish=("choices[].finish_reason",),
+)
+PLAIN = Format(name="plain", model=(), error=())

@@ -1,0 +1,157 @@
+"""
+Requests: the few facts of a body that limits, cache rules and the log need before it is sent.
+
+A partial decode of the fields below, never a full parse; the bytes that go to the provider are the bytes that
+came. Tolerant to the last: a body that is no JSON, has another shape or is only a beginning gives fewer facts,
+never an error, because judging a request is the provider's business. Where the path names the model (Gemini,
+Azure, Bedrock, Replicate), the path is right and the body is not asked.
+"""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+from services.dialects.fields import FieldReader, Found, NotJson
+from services.dialects.formats import Format
+from services.dialects.paths import format_of, is_stream_path, model_in_path
+
+# How far into a form, or into a body of which only the beginning is here, a model's name is looked for.
+_LOOK_BYTES_MAX = 65_536
+_MODEL_BYTES_MAX = 256
+
+# Strings and brackets are all it takes to know which members of a cut-off object are its own.
+_TOKEN = re.compile(rb'"((?:[^"\\]|\\.)*)"\s*(:?)|[{}\[\]]|\b(true|false|\d+)\b', re.DOTALL)
+
+_PATHS: dict[str, tuple[str, ...]] = {
+    "model": ("model", "modelId", "version"),
+    "stream": ("stream",),
+    "tokens_out_max": (
+        "max_completion_tokens",
+        "max_output_tokens",
+        "max_tokens",
+        "max_tokens_to_sample",
+        "max_gen_len",
+        "generationConfig.maxOutputTokens",
+        "generation_config.max_output_tokens",
+        "parameters.max_new_tokens",
+        "input.max_completion_tokens",
+        "input.max_new_tokens",
+        "input.max_tokens",
+        "inferenceConfig.maxTokens",
+        "textGenerationConfig.maxTokenCount",
+    ),
+    "answers": ("n", "generationConfig.candidateCount", "generation_config.candidate_count"),
+}
+
+# These name the model in the path; a `model` in the body is at most an echo.
+_PATH_FIRST = frozenset({"google", "azure", "bedrock", "replicate"})
+
+
+class RequestFacts(msgspec.Struct, frozen=True):
+    """What a request says of itself. Empty or None: it does not say."""
+
+    format: Format
+    model: str = ""
+    is_stream: bool = False
+    tokens_out_max: int | None = None
+    """Most output tokens of all answers it asks for together."""
+
+    @property
+    def model_type(self) -> str:
+        """chat, completion, embedding, response, image, audio, ... or empty."""
+        return self.format.model_type
+
+
+class RequestReader:
+    """Reads requests. One for the life of the process: its decoder is made once."""
+
+    def __init__(self) -> None:
+        self._fields = FieldReader(_PATHS)
+
+    def read(
+        self, dialect: str, path: str, body: bytes, content_type: str = "application/json", *, is_prefix: bool = False
+    ) -> RequestFacts:
+        """
+        The facts of a request to `path` (after the provider, without query). Never raises.
+
+        `is_prefix`: the body streams, and these are only its first bytes.
+        """
+        form = format_of(dialect, path)
+        found = self._found(body, content_type, is_prefix=is_prefix)
+        path_model = model_in_path(dialect, path)
+        body_model = _text(found.get("model"))
+        is_path_first = path_model and (dialect in _PATH_FIRST or not body_model)
+        return RequestFacts(
+            format=form,
+            model=path_model if is_path_first else body_model,
+            is_stream=found.get("stream") is True or is_stream_path(path),
+            tokens_out_max=_tokens_out_max(found),
+        )
+
+    def _found(self, body: bytes, content_type: str, *, is_prefix: bool) -> Found:
+        if not body:
+            return {}
+        if content_type.lower().startswith("multipart/"):
+            return _found_in_form(body[:_LOOK_BYTES_MAX])
+        if is_prefix:
+            return _found_in_prefix(body[:_LOOK_BYTES_MAX])
+        try:
+            return self._fields.read(body)
+        except NotJson:
+            return {}
+
+
+def _tokens_out_max(found: Found) -> int | None:
+    most = found.get("tokens_out_max")
+    if not isinstance(most, int) or isinstance(most, bool) or most <= 0:
+        return None
+    answers = found.get("answers")
+    return most * answers if isinstance(answers, int) and not isinstance(answers, bool) and answers > 1 else most
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _found_in_form(body: bytes) -> Found:
+    """The form's `model` field, if it stands before the files, as the SDKs write it."""
+    at = body.find(b'name="model"')
+    begin = body.find(b"\r\n\r\n", at) + 4
+    end = body.find(b"\r\n", begin)
+    if at < 0 or begin < 4 or not 0 < end - begin <= _MODEL_BYTES_MAX:
+        return {}
+    return {"model": body[begin:end].decode("utf-8", "replace")}
+
+
+def _found_in_prefix(body: bytes) -> Found:
+    """The object's own members among the first bytes; what stands deeper belongs to something else."""
+    found: Found = {}
+    depth = 0
+    name = b""
+    for token in _TOKEN.finditer(body):
+        text = token[0]
+        if text in b"{[":
+            depth += 1
+        elif text in b"}]":
+            depth -= 1
+        elif depth == 1 and token[2]:
+            name = token[1]
+            continue
+        elif depth == 1 and name:
+            _note_member(name, token, found)
+        if depth == 1:
+            name = b""
+    return found
+
+
+def _note_member(name: bytes, token: re.Match[bytes], found: Found) -> None:
+    if token[1] is not None and name in (b"model", b"version"):
+        found.setdefault("model", token[1].decode("utf-8", "replace"))
+    elif token[3] is None:
+        return
+    elif name == b"stream":
+        found["stream"] = token[3] == b"true"
+    elif name in (b"max_tokens", b"max_completion_tokens", b"max_output_tokens") and token[3].isdigit():
+        found.setdefault("tokens_out_max", int(token[3]))
