@@ -103,13 +103,13 @@ class LimitExceeded(NarrowsError):
 class MethodNotAllowed(NarrowsError):
     """The surface exists, but not with this HTTP method."""
 
-    code, http_status, grpc_status = 2013, 405, "UNIMPLEMENTED"
+    code, http_status, grpc_status = 2013, 400, "UNIMPLEMENTED"
 
 
 class HeadTooLarge(NarrowsError):
     """The request's line or headers are over the limit."""
 
-    code, http_status, grpc_status = 2014, 431, "RESOURCE_EXHAUSTED"
+    code, http_status, grpc_status = 2014, 400, "RESOURCE_EXHAUSTED"
 
 
 class Overloaded(NarrowsError):
@@ -182,6 +182,12 @@ class StreamBroken(UpstreamError):
     """The provider's answer was cut, stalled or malformed after its head; told in-band where the dialect allows it."""
 
     code, http_status, grpc_status = 2207, 502, "UNAVAILABLE"
+
+
+class StreamStalled(StreamBroken):
+    """The provider sent nothing for the idle time in the middle of its answer."""
+
+    code, http_status, grpc_status = 2208, 504, "DEADLINE_EXCEEDED"
 
 
 class DependencyUnavailable(NarrowsError):

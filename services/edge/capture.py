@@ -1,0 +1,52 @@
+"""
+Capture: a bounded copy of a payload for the log.
+
+Only text is kept, and only its beginning. A body in a content coding is decoded when the log is written, off
+the path of the answer; what is cut says so.
+"""
+
+from __future__ import annotations
+
+from services.dialects.codings import decode_bounded
+
+_TEXT = ("application/json", "text/", "application/x-ndjson", "application/xml", "application/x-www-form-urlencoded")
+
+
+def is_text(content_type: str) -> bool:
+    """Whether a payload of this content type may be kept in the log; an unnamed one is not."""
+    lower = content_type.strip().lower()
+    return lower.startswith(_TEXT) or "+json" in lower
+
+
+class Capture:
+    """The first `bytes_max` bytes of one payload."""
+
+    __slots__ = ("_bytes_max", "_coding", "_pieces", "_size", "is_cut")
+
+    def __init__(self, *, bytes_max: int, coding: str = "") -> None:
+        self._bytes_max = bytes_max
+        self._coding = coding
+        self._pieces: list[bytes] = []
+        self._size = 0
+        self.is_cut = False
+
+    def add(self, piece: bytes) -> None:
+        """The next bytes of the payload."""
+        room = self._bytes_max - self._size
+        if room <= 0:
+            self.is_cut = self.is_cut or bool(piece)
+            return
+        if len(piece) > room:
+            piece = piece[:room]
+            self.is_cut = True
+        self._pieces.append(piece)
+        self._size += len(piece)
+
+    def text(self) -> str:
+        """What was kept, as text; octets that are no UTF-8 are replaced."""
+        raw = b"".join(self._pieces)
+        if self._coding and self._coding != "identity":
+            decoded = decode_bounded(raw, self._coding, bytes_max=self._bytes_max)
+            self.is_cut = self.is_cut or len(decoded) >= self._bytes_max
+            raw = decoded
+        return raw.decode("utf-8", "replace")

@@ -1,0 +1,78 @@
+"""
+Exchange: one request on its way through the nine stages.
+
+Nine slots, one per stage. Each holds a frozen value that its own stage writes once; reading an empty slot raises, so
+a stage that needs what has not happened yet fails loudly instead of guessing. What is not a stage's result but belongs to
+the request as a whole (its id, its clock marks, its span, its reply) stands beside them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from services.edge.port.arrival import Arrival
+    from services.edge.port.reply import Reply
+    from services.edge.stages.admit import Admitted
+    from services.edge.stages.attempt import Attempted
+    from services.edge.stages.authenticate import Authenticated
+    from services.edge.stages.inspect import Inspected
+    from services.edge.stages.recall import Recalled
+    from services.edge.stages.receive import Received
+    from services.edge.stages.relay import Relayed
+    from services.edge.stages.resolve import Resolved
+    from services.edge.stages.settle import Settled
+    from services.kit.telemetry.tracing import Span
+
+
+class Exchange:
+    """One request. `marks`: (stage, monotonic seconds at its end), for `Server-Timing`. `degraded`: dependencies gone without."""
+
+    __slots__ = (
+        "admitted",
+        "arrival",
+        "attempted",
+        "authenticated",
+        "degraded",
+        "inspected",
+        "log_id",
+        "marks",
+        "provider_wait_s",
+        "recalled",
+        "received",
+        "relayed",
+        "reply",
+        "resolved",
+        "settled",
+        "span",
+        "started_ms",
+    )
+
+    resolved: Resolved
+    authenticated: Authenticated
+    received: Received
+    inspected: Inspected
+    admitted: Admitted
+    recalled: Recalled
+    attempted: Attempted
+    relayed: Relayed
+    settled: Settled
+
+    def __init__(self, arrival: Arrival, reply: Reply, *, log_id: str, started_ms: int) -> None:
+        self.arrival = arrival
+        self.reply = reply
+        self.log_id = log_id
+        self.started_ms = started_ms
+        self.marks: list[tuple[str, float]] = []
+        self.provider_wait_s = 0.0
+        self.degraded: list[str] = []
+        self.span: Span | None = None
+
+    def has(self, stage: str) -> bool:
+        """Whether the stage that writes this slot has run."""
+        return hasattr(self, stage)
+
+    def note_degraded(self, dependency: str) -> None:
+        """Policy let the request go on without this dependency."""
+        if dependency not in self.degraded:
+            self.degraded.append(dependency)

@@ -1,0 +1,58 @@
+"""
+Heads: the first bytes of a request to a provider and of an answer to a client.
+
+Both are built by joining what came, so order, case and duplicates survive. What is added stands in one place each: to a
+provider `Host`, the framing of a body whose own framing was hop-by-hop, a stored key and the attempt's trace; to a
+client the headers of docs/wire.md section 3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from services.edge.plan import Step, StreamedBody
+from services.edge.port.reply import status_line
+
+Pairs = Sequence[tuple[bytes, bytes]]
+
+_BODY_METHODS = frozenset(("POST", "PUT", "PATCH", "QUERY"))
+
+
+def request_head(step: Step, *, stored_key: str = "", traceparent: str = "") -> bytes:
+    """The whole head, with its empty line. `traceparent` replaces the client's; `stored_key` is put in the provider's header."""
+    headers: Pairs = step.headers
+    if traceparent:
+        headers = [pair for pair in headers if pair[0].lower() != b"traceparent"]
+        headers.append((b"traceparent", traceparent.encode()))
+    lines = [b"%b %b HTTP/1.1\r\nHost: %b\r\n" % (step.method.encode(), step.target, step.origin.authority)]
+    has_length = False
+    for name, value in headers:
+        lines.append(b"%b: %b\r\n" % (name, value))
+        if len(name) == 14 and name.lower() == b"content-length":
+            has_length = True
+    if stored_key:
+        provider = step.provider
+        lines.append(f"{provider.key_header}: {provider.key_prefix}{stored_key}\r\n".encode())
+    if not has_length:
+        lines.append(_framing(step))
+    lines.append(b"\r\n")
+    return b"".join(lines)
+
+
+def _framing(step: Step) -> bytes:
+    """The framing header of a body that came without a length of its own; empty for a request without a body."""
+    if isinstance(step.body, StreamedBody):
+        return b"Transfer-Encoding: chunked\r\n" if step.body.length_bytes is None else b""
+    if step.body or step.method in _BODY_METHODS:
+        return b"Content-Length: %d\r\n" % len(step.body)
+    return b""
+
+
+def answer_head(status: int, reason: bytes, headers: Pairs, *, own: bytes, framing: bytes) -> bytes:
+    """The whole head of an answer. `own`: our header lines; `framing`: what the kept headers do not say about the body."""
+    lines = [status_line(status, reason)]
+    lines.extend([b"%b: %b\r\n" % pair for pair in headers])
+    lines.append(own)
+    lines.append(framing)
+    lines.append(b"\r\n")
+    return b"".join(lines)

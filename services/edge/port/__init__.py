@@ -1,0 +1,1 @@
+"""The data port: HTTP from applications, on aiohttp's low-level server."""

@@ -1,0 +1,110 @@
+"""
+Bodies: how a request's body is taken from the client, held or passed on.
+
+A held body shares one budget per edge with all others, so many large uploads shed load instead of filling
+memory. A streamed body passes through in the pieces it came in. Both are counted against the size limit as they
+come (a chunked one says no length), get `100 Continue` when they are first wanted, and must make progress
+every 30 s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from services.edge.port.arrival import Arrival
+from services.kit.errors import BodyTimeout, BodyTooLarge, Malformed, Overloaded
+
+PROGRESS_DEADLINE_S = 30.0
+
+
+class BodyMemory:
+    """Bytes that held bodies may take in this edge."""
+
+    def __init__(self, *, bytes_max: int) -> None:
+        self._bytes_max = bytes_max
+        self.bytes_held = 0
+
+    def take(self, size_bytes: int) -> None:
+        """Claim memory for a held body. Raises Overloaded."""
+        if self.bytes_held + size_bytes > self._bytes_max:
+            raise Overloaded("request bodies fill this edge's memory; try again soon", retry_after_s=1)
+        self.bytes_held += size_bytes
+
+    def give(self, size_bytes: int) -> None:
+        """Free what `take` claimed."""
+        self.bytes_held -= size_bytes
+
+
+def declared_length(arrival: Arrival) -> int | None:
+    """`Content-Length` in bytes; None for a chunked body. Raises Malformed."""
+    value = arrival.headers.get("Content-Length")
+    if value is None:
+        return None if "Transfer-Encoding" in arrival.headers else 0
+    if not (value.isascii() and value.isdigit()):
+        raise Malformed(f"Content-Length: must be a whole number, is {value[:40]!r}")
+    return int(value)
+
+
+def arrived_whole(arrival: Arrival) -> bytes | None:
+    """The body if all of it is here already, which is the common case and costs no wait; else None."""
+    return arrival.payload.read_nowait(-1) if arrival.payload.is_eof() else None
+
+
+class BodyReader:
+    """Reads one request's body in pieces. `bytes_read` counts what came."""
+
+    def __init__(self, arrival: Arrival, *, bytes_max: int) -> None:
+        self._arrival = arrival
+        self._bytes_max = bytes_max
+        self._is_asked_for = False
+        self.bytes_read = 0
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """The body as it comes. Raises BodyTooLarge, BodyTimeout, Malformed."""
+        self._ask()
+        while piece := await self._next():
+            self.bytes_read += len(piece)
+            if self.bytes_read > self._bytes_max:
+                raise too_large(self._bytes_max)
+            yield piece
+
+    async def whole(self, memory: BodyMemory) -> bytes:
+        """All of it, held: the caller gives `bytes_read` back to `memory`. Raises as `pieces`, and Overloaded."""
+        collected: list[bytes] = []
+        taken = 0
+        try:
+            async for piece in self.pieces():
+                memory.take(len(piece))
+                taken += len(piece)
+                collected.append(piece)
+        except BaseException:
+            memory.give(taken)
+            raise
+        return b"".join(collected)
+
+    def _ask(self) -> None:
+        """The low-level server never answers `Expect: 100-continue`; the body is wanted now."""
+        if self._is_asked_for or self._arrival.headers.get("Expect", "").lower() != "100-continue":
+            return
+        self._is_asked_for = True
+        transport = self._arrival.connection.transport
+        if transport is not None and not self._arrival.payload.is_eof():
+            transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    async def _next(self) -> bytes:
+        payload = self._arrival.payload
+        try:
+            async with asyncio.timeout(PROGRESS_DEADLINE_S):
+                return await payload.readany()
+        except TimeoutError:
+            raise BodyTimeout(f"no byte of the request's body came for {PROGRESS_DEADLINE_S:.0f} s") from None
+        except ConnectionError:
+            raise
+        except Exception as error:  # aiohttp raises its parser's errors here, of several unrelated classes
+            raise Malformed(f"the request's body is not framed as its headers say ({type(error).__name__})") from None
+
+
+def too_large(bytes_max: int) -> BodyTooLarge:
+    """The refusal of a body over the limit."""
+    return BodyTooLarge(f"the request's body must be at most {bytes_max} bytes")

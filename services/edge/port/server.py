@@ -1,0 +1,84 @@
+"""
+Data port: where applications connect.
+
+aiohttp's low-level server with its defaults corrected for a proxy: bodies are not decompressed, heads are bounded, keep-alive is
+75 s, connections are counted. Stopping is gentle: the listener stays while the word spreads, every answer says
+`Connection: close`, and the port closes as soon as nothing is in flight.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, cast
+
+from aiohttp.web_server import Server
+
+from services.edge.port.arrival import Arrival
+from services.edge.port.connection import HEADER_BYTES_MAX, HEADERS_MAX, KEEP_ALIVE_S, Connection
+from services.edge.port.reply import Reply
+
+_LOG = logging.getLogger("narrows.edge.port")
+_BACKLOG = 4096
+_DRAIN_STEP_S = 0.02
+
+Answer = Callable[[Arrival], Awaitable[Reply]]
+
+
+class DataPort(Server):
+    """Accepts connections and hands each request to `answer`."""
+
+    def __init__(self, answer: Answer, *, connections_max: int) -> None:
+        super().__init__(
+            cast(Any, answer),
+            request_factory=cast(Any, self._arrive),
+            handler_cancellation=False,  # Connection cancels the handler itself, unless others wait for its work
+            access_log=None,
+            auto_decompress=False,
+            keepalive_timeout=KEEP_ALIVE_S,
+            max_line_size=HEADER_BYTES_MAX,
+            max_field_size=HEADER_BYTES_MAX,
+            max_headers=HEADERS_MAX,
+            tcp_keepalive=True,
+        )
+        self.connections_max = connections_max
+        self.is_draining = False
+        self.in_flight = 0
+        self._listener: asyncio.Server | None = None
+
+    def __call__(self) -> Connection:
+        return Connection(self, loop=self._loop, **self._kwargs)
+
+    @property
+    def connections(self) -> Any:
+        """Every open connection, as a collection whose length is cheap."""
+        return self._connections
+
+    async def listen(self, host: str, port: int) -> tuple[str, int]:
+        """Start accepting. Returns the address that was bound (port 0 asks for any). Raises OSError."""
+        self._listener = await self._loop.create_server(self, host, port, backlog=_BACKLOG)
+        bound: tuple[str, int] = self._listener.sockets[0].getsockname()[:2]
+        return bound
+
+    async def drain(self, timeout_s: float) -> None:
+        """From now on every answer closes its connection; returns when nothing is in flight, at the latest after `timeout_s`."""
+        self.is_draining = True
+        deadline_s = self._loop.time() + timeout_s
+        while self.in_flight and self._loop.time() < deadline_s:
+            await asyncio.sleep(_DRAIN_STEP_S)
+
+    async def aclose(self) -> None:
+        """Stop accepting and close what is open; a request still running is cancelled."""
+        if self._listener is not None:
+            self._listener.close()
+        for connection in list(self._connections):
+            connection.keeps_running = None
+        await self.shutdown(timeout=0.1)
+
+    def report_defect(self, error: BaseException | None) -> None:
+        """Log a defect of ours, once per occurrence, without anything the client sent."""
+        _LOG.error("a request failed inside the gateway: %s", type(error).__name__, exc_info=error)
+
+    def _arrive(self, message: Any, payload: Any, connection: Any, writer: object, task: Any) -> Arrival:
+        return Arrival(message, payload, connection, writer, task)

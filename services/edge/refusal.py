@@ -1,0 +1,43 @@
+"""
+Refusals: an error of the gateway as the client's own protocol says errors.
+
+The body has the shape of the surface that was called, so that an SDK raises its usual exception; the headers always carry the
+log id and the error's code. A refusal is whole: it has a length, and the connection goes on unless the request's body was
+not read to its end.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+
+from services.dialects.errors import error_body, shape_of
+from services.edge.exchange import Exchange
+from services.edge.heads import answer_head
+from services.edge.own_headers import own_headers
+from services.kit.errors import NarrowsError
+
+
+def refuse(exchange: Exchange, error: NarrowsError) -> None:
+    """Write the error as the whole answer. Only before any byte of another answer."""
+    reply, arrival = exchange.reply, exchange.arrival
+    if not arrival.payload.is_eof():
+        reply.is_last = True
+    body = error_body(_shape(exchange), error)
+    own = own_headers(exchange, None, time.monotonic()) + b"cf-aig-error-code: %d\r\n" % error.code
+    if error.retry_after_s is not None:
+        own += b"Retry-After: %d\r\n" % max(1, math.ceil(error.retry_after_s))
+    framing = b"Content-Type: application/json\r\nContent-Length: %d\r\n" % len(body)
+    if reply.is_last:
+        framing += b"Connection: close\r\n"
+    head = answer_head(error.http_status, b"", (), own=own, framing=framing)
+    reply.send(head if arrival.method == "HEAD" else head + body)
+
+
+def _shape(exchange: Exchange) -> str:
+    """By where the request went: the surface, the provider's dialect and the path."""
+    if not exchange.has("resolved"):
+        return shape_of("", "", "")
+    resolved = exchange.resolved
+    dialect = resolved.provider.dialect if resolved.provider is not None else ""
+    return shape_of(resolved.address.kind, dialect, resolved.address.path)

@@ -1,0 +1,189 @@
+"""
+Stage 5, admit: is there room under the gateway's limits?
+
+Units are spent from leases this edge already holds; only a short lease asks the limiter, and only then the request waits. A
+request under three limits takes three leases, and gives the others back when one refuses. A limit that matches on a
+provider counts the first attempt at that provider, so a plan's later steps are admitted when they are reached.
+
+Hazard: a spent unit is reported only when the request's head has gone to a provider or the request has ended
+(`confirm`), never before.
+"""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+
+import msgspec
+
+from services.contracts.limiter.values import Bucket
+from services.contracts.router.values import Gateway, Limit
+from services.edge.exchange import Exchange
+from services.edge.leases.ledger import LeaseLedger
+from services.edge.leases.values import Admitted as Leased
+from services.edge.leases.values import Refused, Unavailable
+from services.edge.plan import Step
+from services.kit.errors import LimiterUnavailable, LimitExceeded
+from services.kit.telemetry.tracing import Tracer
+
+_GATEWAYS_REMEMBERED_MAX = 4096
+
+
+class Rule(msgspec.Struct, frozen=True):
+    """A limit, ready to be asked. `bucket` is set when the limit has no key, so that nothing is built per request."""
+
+    limit: Limit
+    bucket: Bucket | None
+    policy: str
+
+
+class Granted(msgspec.Struct, frozen=True):
+    """One unit spent under one rule."""
+
+    rule: Rule
+    lease: Leased
+
+
+class Admitted(msgspec.Struct):
+    """Everything spent for this request. Grows only when a later step has limits of its own."""
+
+    granted: list[Granted]
+    refused: tuple[Rule, Refused] | None = None
+    is_confirmed: bool = False
+
+
+class Admission:
+    """Asks the ledger; one per edge, since it remembers each gateway's rules."""
+
+    def __init__(self, *, ledger: LeaseLedger, tracer: Tracer) -> None:
+        self._ledger = ledger
+        self._tracer = tracer
+        self._rules: dict[tuple[str, str], tuple[Gateway, tuple[Rule, ...]]] = {}
+
+    async def admit(self, exchange: Exchange) -> None:
+        """Writes `admitted`, for the plan's first step. Raises LimitExceeded, LimiterUnavailable."""
+        exchange.admitted = admitted = Admitted([])
+        gateway = exchange.resolved.gateway
+        if gateway.limits:
+            await self._spend(exchange, admitted, self._rules_of(gateway), exchange.received.plan[0])
+
+    async def admit_step(self, exchange: Exchange, step: Step) -> None:
+        """Limits that match on a later step's provider. Raises as `admit`."""
+        gateway = exchange.resolved.gateway
+        if not gateway.limits or step is exchange.received.plan[0]:
+            return
+        spent = {granted.rule.limit.name for granted in exchange.admitted.granted}
+        rules = tuple(
+            rule for rule in self._rules_of(gateway) if rule.limit.match_providers and rule.limit.name not in spent
+        )
+        await self._spend(exchange, exchange.admitted, rules, step)
+
+    def confirm(self, admitted: Admitted) -> None:
+        """The request's head is with a provider, or the request has ended: what was spent is spent."""
+        admitted.is_confirmed = True
+        for granted in admitted.granted:
+            self._ledger.confirm(granted.lease)
+
+    async def _spend(self, exchange: Exchange, admitted: Admitted, rules: tuple[Rule, ...], step: Step) -> None:
+        taken: list[Granted] = []
+        try:
+            for rule in rules:
+                if _matches(rule.limit, step):
+                    taken.append(Granted(rule, await self._take(exchange, admitted, rule, step)))
+        except BaseException:
+            for granted in taken:
+                self._ledger.give_back(granted.lease)
+            raise
+        admitted.granted.extend(taken)
+        if admitted.is_confirmed:
+            for granted in taken:
+                self._ledger.confirm(granted.lease)
+
+    async def _take(self, exchange: Exchange, admitted: Admitted, rule: Rule, step: Step) -> Leased:
+        bucket = rule.bucket or _bucket(exchange, rule.limit, step)
+        decision: Leased | Refused | Unavailable | None = self._ledger.spend(bucket, limit=rule.limit.limit)
+        if decision is None:
+            decision = await self._wait(exchange, bucket, rule.limit)
+        if isinstance(decision, Unavailable):
+            if rule.limit.fail_mode == "closed":
+                raise LimiterUnavailable(f"limit {rule.limit.name!r} cannot be decided right now", retry_after_s=1)
+            exchange.note_degraded("limiter")
+            decision = self._ledger.spend_degraded(bucket, limit=rule.limit.limit)
+        if isinstance(decision, Refused):
+            admitted.refused = rule, decision
+            raise LimitExceeded(
+                f"limit {rule.limit.name!r} of {rule.limit.limit} {rule.limit.unit} per {rule.limit.window_s} s is used up",
+                retry_after_s=decision.retry_after_ms / 1000,
+            )
+        return decision
+
+    async def _wait(self, exchange: Exchange, bucket: Bucket, limit: Limit) -> Leased | Refused | Unavailable:
+        parent = exchange.span
+        span = self._tracer.start("limiter.wait", parent=parent.traceparent) if parent is not None else None
+        if span is None:
+            return await self._ledger.wait(bucket, limit=limit.limit)
+        try:
+            return await self._ledger.wait(bucket, limit=limit.limit, traceparent=span.traceparent)
+        finally:
+            span.end()
+
+    def _rules_of(self, gateway: Gateway) -> tuple[Rule, ...]:
+        known = self._rules.get((gateway.account, gateway.name))
+        if known is not None and known[0] is gateway:
+            return known[1]
+        if len(self._rules) >= _GATEWAYS_REMEMBERED_MAX:
+            self._rules.clear()
+        rules = tuple(_rule(gateway, limit) for limit in gateway.limits)
+        self._rules[gateway.account, gateway.name] = gateway, rules
+        return rules
+
+
+def _rule(gateway: Gateway, limit: Limit) -> Rule:
+    bucket = None
+    if not limit.key:
+        bucket = Bucket(gateway.account, gateway.name, limit.name, limit.technique, limit.window_s)
+    return Rule(limit, bucket, f'"{limit.name}";q={limit.limit};w={limit.window_s}')
+
+
+def _matches(limit: Limit, step: Step) -> bool:
+    if limit.match_providers and step.provider.name not in limit.match_providers:
+        return False
+    return not limit.match_models or any(fnmatchcase(step.facts.model, pattern) for pattern in limit.match_models)
+
+
+def _bucket(exchange: Exchange, limit: Limit, step: Step) -> Bucket:
+    gateway = exchange.resolved.gateway
+    values = tuple(_key_value(exchange, item, step) for item in limit.key)
+    return Bucket(gateway.account, gateway.name, limit.name, limit.technique, limit.window_s, values)
+
+
+def _key_value(exchange: Exchange, item: str, step: Step) -> str:
+    """The value of a key item; a request that lacks it falls in the bucket of the empty value, never past the limit."""
+    kind, _, name = item.partition(".")
+    match kind:
+        case "token":
+            return exchange.authenticated.token_name
+        case "provider":
+            return step.provider.name
+        case "model":
+            return step.facts.model
+        case "header":
+            return exchange.arrival.headers.get(name, "")
+        case _:
+            value = step.options.metadata.get(name, "")
+            return ("false", "true")[value] if isinstance(value, bool) else str(value)
+
+
+def limit_headers(admitted: Admitted) -> bytes:
+    """`RateLimit-Policy` and `RateLimit`, one item per limit (IETF draft ratelimit-headers); empty without limits."""
+    policies = [granted.rule.policy for granted in admitted.granted]
+    items = [
+        f'"{granted.rule.limit.name}";r={granted.lease.remaining};t={granted.lease.reset_ms // 1000}'
+        for granted in admitted.granted
+    ]
+    if admitted.refused is not None:
+        rule, refused = admitted.refused
+        policies.append(rule.policy)
+        items.append(f'"{rule.limit.name}";r=0;t={refused.reset_ms // 1000}')
+    if not policies:
+        return b""
+    return f"RateLimit-Policy: {', '.join(policies)}\r\nRateLimit: {', '.join(items)}\r\n".encode()

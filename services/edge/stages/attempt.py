@@ -1,0 +1,248 @@
+"""
+Stage 7, attempt: walk the plan until a provider answers.
+
+The one attempt loop. Retries, backoff, first-byte timeout, fallback, ejected targets last, stored keys: all of it is
+here, and every surface gets it. An attempt is accepted when its status is not one to try again, and, where it could still be
+tried again or a first-byte timeout runs, when the first byte of its body has come: nothing fails over after that.
+
+Hazard: a request's body may be a stream that exists once. When its first byte has left, there is no second attempt.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import msgspec
+
+from services.contracts.router.values import Outcome, Target
+from services.edge.configuration.configuration import Configuration
+from services.edge.exchange import Exchange
+from services.edge.heads import request_head
+from services.edge.plan import Plan, Step, StreamedBody
+from services.edge.stages.admit import Admission
+from services.edge.upstream.answer import UpstreamAnswer
+from services.edge.upstream.client import UpstreamClient
+from services.edge.upstream.request import ChunkedBody, UpstreamRequest
+from services.kit.clock import Clock
+from services.kit.errors import (
+    FirstByteTimeout,
+    KeyUnavailable,
+    LimitExceeded,
+    NarrowsError,
+    StreamBroken,
+    UpstreamError,
+)
+from services.kit.names import Attribute, SpanName
+from services.kit.telemetry.tracing import Span, Tracer
+
+RETRYABLE = frozenset((408, 409, 425, 429, 500, 502, 503, 504, 529))
+_HEALTH_FAILURES = frozenset((*range(500, 600),))
+_RETRY_AFTER_S_MAX = 5.0
+
+
+class Attempted(msgspec.Struct, frozen=True):
+    """Who answered, and after how many attempts in all. `source` is the provider's answer, not taken yet."""
+
+    step: Step
+    source: UpstreamAnswer
+    attempts: int
+
+
+class _Try(msgspec.Struct):
+    """What one attempt gave: an answer, or the error instead of one."""
+
+    answer: UpstreamAnswer | None
+    error: NarrowsError | None
+
+
+class Attempter:
+    """Walks plans."""
+
+    def __init__(
+        self,
+        *,
+        upstream: UpstreamClient,
+        configuration: Configuration,
+        admission: Admission,
+        tracer: Tracer,
+        clock: Clock,
+    ) -> None:
+        self._upstream = upstream
+        self._configuration = configuration
+        self._admission = admission
+        self._tracer = tracer
+        self._clock = clock
+
+    async def attempt(self, exchange: Exchange) -> None:
+        """Writes `attempted`. Raises UpstreamError, KeyUnavailable, LimitExceeded: the last step's failure."""
+        plan = self._in_order(exchange, exchange.received.plan)
+        attempts = 0
+        last = _Try(None, None)
+        for position, step in enumerate(plan):
+            is_last_step = position == len(plan) - 1
+            tried, count = await self._try_step(exchange, step, is_last_step=is_last_step, attempts_before=attempts)
+            attempts += count
+            if tried.answer is not None and (is_last_step or tried.answer.status < 400):
+                exchange.attempted = Attempted(step, tried.answer, attempts)
+                return
+            if tried.answer is not None:
+                tried.answer.abort()
+            last = tried
+        assert last.error is not None
+        raise last.error
+
+    async def _try_step(
+        self, exchange: Exchange, step: Step, *, is_last_step: bool, attempts_before: int
+    ) -> tuple[_Try, int]:
+        """Attempts at one step until one is accepted or they are used up; the last one's outcome, and how many there were."""
+        try:
+            await self._admission.admit_step(exchange, step)
+        except LimitExceeded as error:
+            return _Try(None, error), 0
+        count = 0
+        while True:
+            count += 1
+            is_last = count >= step.retries.attempts_max or isinstance(step.body, StreamedBody)
+            tried = await self._try_once(
+                exchange, step, number=attempts_before + count, is_final=is_last and is_last_step
+            )
+            if is_last or not _is_retryable(tried):
+                return tried, count
+            if tried.answer is not None:
+                tried.answer.abort()
+            await asyncio.sleep(_pause_s(step, count, tried.answer))
+
+    async def _try_once(self, exchange: Exchange, step: Step, *, number: int, is_final: bool) -> _Try:
+        span = self._span(exchange, step, number)
+        started_s = time.monotonic()
+        tried = _Try(None, None)
+        try:
+            tried.answer = await self._send(exchange, step, span, is_final=is_final)
+        except (UpstreamError, KeyUnavailable) as error:
+            tried.error = error
+        finally:
+            exchange.provider_wait_s += time.monotonic() - started_s
+            self._report(exchange, step, tried, span)
+        return tried
+
+    async def _send(self, exchange: Exchange, step: Step, span: Span | None, *, is_final: bool) -> UpstreamAnswer:
+        """One request to one provider, up to the moment the answer is accepted. Raises UpstreamError, KeyUnavailable."""
+        request = self._request(exchange, step, span)
+        first_byte_ms = step.timeouts.first_byte_ms
+        if first_byte_ms is None and is_final:
+            return await self._upstream.send(request)
+        try:
+            async with asyncio.timeout(first_byte_ms / 1000 if first_byte_ms is not None else None):
+                return await self._send_to_first_byte(request)
+        except TimeoutError:
+            raise FirstByteTimeout(f"{step.provider.name} sent no byte of its answer within {first_byte_ms} ms") from None
+
+    async def _send_to_first_byte(self, request: UpstreamRequest) -> UpstreamAnswer:
+        answer = await self._upstream.send(request)
+        try:
+            while not answer.is_finished and not answer.has_bytes:
+                await answer.more()
+        except BaseException:
+            answer.abort()
+            raise
+        return answer
+
+    def _request(self, exchange: Exchange, step: Step, span: Span | None) -> UpstreamRequest:
+        body = step.body
+        return UpstreamRequest(
+            origin=step.origin,
+            method=step.method.encode(),
+            head=request_head(step, stored_key=self._stored_key(exchange, step), traceparent=_traceparent(span)),
+            body=ChunkedBody(body.pieces, body.length_bytes) if isinstance(body, StreamedBody) else body,
+            connect_timeout_s=step.timeouts.connect_ms / 1000,
+            idle_timeout_s=step.timeouts.idle_ms / 1000,
+            on_written=lambda: self._admission.confirm(exchange.admitted),
+        )
+
+    def _stored_key(self, exchange: Exchange, step: Step) -> str:
+        if not step.key_alias:
+            return ""
+        gateway = exchange.resolved.gateway
+        key = self._configuration.stored_key(gateway.account, gateway.name, step.provider.name, step.key_alias)
+        if key is None:
+            raise KeyUnavailable(
+                f"the stored key {step.key_alias!r} for {step.provider.name} is not available on this edge right now",
+                retry_after_s=1,
+            )
+        return key
+
+    def _in_order(self, exchange: Exchange, plan: Plan) -> Plan:
+        """Ejected targets last: they are only tried when nothing else is left."""
+        if len(plan) == 1:
+            return plan
+        return tuple(sorted(plan, key=lambda step: self._configuration.is_ejected(_target(exchange, step))))
+
+    def _span(self, exchange: Exchange, step: Step, number: int) -> Span | None:
+        if exchange.span is None:
+            return None
+        return self._tracer.start(
+            SpanName.ATTEMPT,
+            parent=exchange.span.traceparent,
+            kind="client",
+            attributes={
+                Attribute.GEN_AI_PROVIDER: step.provider.name,
+                Attribute.GEN_AI_REQUEST_MODEL: step.facts.model,
+                Attribute.ATTEMPT_NUMBER: number,
+                Attribute.STEP: step.index,
+                Attribute.SERVER_ADDRESS: step.origin.host,
+            },
+        )
+
+    def _report(self, exchange: Exchange, step: Step, tried: _Try, span: Span | None) -> None:
+        """Tell the router, unless the client left meanwhile, and close the attempt's span."""
+        error, answer = tried.error, tried.answer
+        is_known = answer is not None or isinstance(error, UpstreamError)
+        if is_known:
+            is_success = answer is not None and answer.status not in _HEALTH_FAILURES
+            traceparent = _traceparent(span)
+            self._configuration.report(Outcome(_target(exchange, step), is_success, 1, traceparent))
+        if span is not None:
+            if answer is not None:
+                span.set(Attribute.HTTP_STATUS, answer.status)
+            span.end(error=error.message if error is not None else "" if is_known else "cancelled")
+
+
+def _traceparent(span: Span | None) -> str:
+    return span.traceparent if span is not None else ""
+
+
+def _target(exchange: Exchange, step: Step) -> Target:
+    gateway = exchange.resolved.gateway
+    return Target(gateway.account, gateway.name, step.provider.name, step.base_url)
+
+
+def _is_retryable(tried: _Try) -> bool:
+    if tried.answer is not None:
+        return tried.answer.status in RETRYABLE
+    return isinstance(tried.error, UpstreamError | StreamBroken)
+
+
+def _pause_s(step: Step, count: int, answer: UpstreamAnswer | None) -> float:
+    """The pause after the `count`-th attempt; a provider's `Retry-After` up to 5 s goes before the configured one."""
+    asked_s = _retry_after_s(answer)
+    if asked_s is not None and asked_s <= _RETRY_AFTER_S_MAX:
+        return asked_s
+    delay_s = step.retries.delay_ms / 1000
+    match step.retries.backoff:
+        case "constant":
+            return delay_s
+        case "linear":
+            return delay_s * count
+        case "exponential":
+            return float(delay_s * 2 ** (count - 1))
+
+
+def _retry_after_s(answer: UpstreamAnswer | None) -> float | None:
+    if answer is None:
+        return None
+    for name, value in answer.headers:
+        if name.lower() == b"retry-after":
+            text = value.strip()
+            return float(text) if text.isdigit() and len(text) < 9 else None
+    return None

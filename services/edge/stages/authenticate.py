@@ -1,0 +1,53 @@
+"""
+Stage 2, authenticate: is the caller allowed to use this gateway?
+
+Only hashes of tokens are known here. Every token's hash is compared in constant time, and all of them each
+time, so how long an answer takes says nothing. `Authorization` stays the provider's; ours is `cf-aig-authorization`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+
+import msgspec
+
+from services.contracts.router.values import Gateway
+from services.edge.exchange import Exchange
+from services.kit.errors import Unauthenticated
+
+
+class Authenticated(msgspec.Struct, frozen=True):
+    """Which gateway token was presented; empty when the gateway asks for none."""
+
+    token_name: str
+
+
+_ANONYMOUS = Authenticated("")
+
+
+def authenticate(exchange: Exchange) -> None:
+    """Writes `authenticated`. Raises Unauthenticated."""
+    gateway = exchange.resolved.gateway
+    if not gateway.tokens and not gateway.is_authentication_required:
+        exchange.authenticated = _ANONYMOUS
+        return
+    presented = exchange.resolved.headers.options.get("authorization", "")
+    if not presented and not gateway.is_authentication_required:
+        exchange.authenticated = _ANONYMOUS
+        return
+    exchange.authenticated = Authenticated(_token_name(gateway, presented))
+
+
+def _token_name(gateway: Gateway, presented: str) -> str:
+    scheme, _, token = presented.partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise Unauthenticated("cf-aig-authorization: must be `Bearer <token>` with a token of this gateway")
+    digest = hashlib.sha256(token.strip().encode("utf-8", "surrogateescape")).hexdigest()
+    found = ""
+    for known in gateway.tokens:
+        if hmac.compare_digest(known.sha256, digest):
+            found = known.name
+    if not found:
+        raise Unauthenticated("cf-aig-authorization: not a token of this gateway")
+    return found

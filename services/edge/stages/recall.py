@@ -1,0 +1,162 @@
+"""
+Stage 6, recall: has this been answered before, or is it being answered right now?
+
+The near cache costs a dictionary look-up. Else the cache service is asked once; it says hit, fill (this request asks the
+provider, and what it gets is stored), or join (another request is asking). Without the cache a request goes on alone and
+never waits for it. Only the plan's first step is looked up and stored: what a fallback answered is no answer to
+the question that the first provider was asked.
+"""
+
+from __future__ import annotations
+
+import time
+from fnmatch import fnmatchcase
+
+import msgspec
+
+from services.contracts.analytics.values import CacheStatus
+from services.contracts.cache.values import Fill, Hit, Join, JoinHead, Miss
+from services.contracts.router.values import Gateway
+from services.edge.answers.answers import Answers
+from services.edge.answers.key import answer_key
+from services.edge.answers.recall import Recall
+from services.edge.exchange import Exchange
+from services.edge.plan import Step
+from services.edge.source import JoinedAnswer, StoredAnswer
+from services.kit.errors import FirstByteTimeout
+from services.kit.telemetry.tracing import Span, Tracer
+
+KEY_WITHOUT_TTL_S = 300
+_METHODS = ("POST", "GET", "QUERY")
+
+
+class Recalled(msgspec.Struct, frozen=True):
+    """`source` is an answer from the cache, whole or coming; `recall` is set when this request fills."""
+
+    status: CacheStatus
+    ttl_s: int = 0
+    source: StoredAnswer | JoinedAnswer | None = None
+    recall: Recall | None = None
+
+
+_BYPASS = Recalled("BYPASS")
+_ALONE = Recalled("MISS")
+
+
+class Recaller:
+    """Looks answers up."""
+
+    def __init__(self, *, answers: Answers, tracer: Tracer) -> None:
+        self._answers = answers
+        self._tracer = tracer
+
+    async def recall(self, exchange: Exchange) -> None:
+        """Writes `recalled`. Raises FirstByteTimeout when joined and the other request's answer does not begin in time."""
+        step = exchange.received.plan[0]
+        ttl_s = effective_ttl_s(step, exchange.resolved.gateway)
+        if ttl_s == 0 or not isinstance(step.body, bytes):
+            exchange.recalled = _BYPASS
+            return
+        key = _key(exchange, step)
+        near = self._answers.near(key)
+        if near is not None:
+            exchange.recalled = Recalled("HIT", source=StoredAnswer(near))
+            return
+        exchange.recalled = await self._ask(exchange, step, key, ttl_s)
+
+    async def _ask(self, exchange: Exchange, step: Step, key: bytes, ttl_s: int) -> Recalled:
+        span = self._span(exchange)
+        recall = self._answers.recall(
+            key,
+            entry_bytes_max=exchange.resolved.gateway.cache.entry_bytes_max,
+            traceparent=span.traceparent if span is not None else "",
+        )
+        try:
+            return await self._outcome(exchange, step, recall, ttl_s)
+        except BaseException:
+            recall.leave()
+            raise
+        finally:
+            if span is not None:
+                span.end()
+
+    async def _outcome(self, exchange: Exchange, step: Step, recall: Recall, ttl_s: int) -> Recalled:
+        first = await recall.first()
+        match first:
+            case Hit():
+                return Recalled("HIT", source=StoredAnswer(first))
+            case Fill():
+                return Recalled("MISS", ttl_s=ttl_s, recall=recall)
+            case Join():
+                return await self._join(exchange, step, recall, ttl_s)
+            case Miss():
+                if first.is_degraded:
+                    exchange.note_degraded("cache")
+                return _ALONE
+
+    async def _join(self, exchange: Exchange, step: Step, recall: Recall, ttl_s: int) -> Recalled:
+        """Wait for the other request's head, at most as long as this request would wait for its own first byte."""
+        timeouts = step.timeouts
+        wait_s = (timeouts.first_byte_ms if timeouts.first_byte_ms is not None else timeouts.idle_ms) / 1000
+        waited_from_s = time.monotonic()
+        try:
+            item = await recall.next(timeout_s=wait_s)
+        except TimeoutError:
+            raise FirstByteTimeout(f"the first byte did not come within {wait_s:g} s") from None
+        finally:
+            exchange.provider_wait_s += time.monotonic() - waited_from_s
+        match item:
+            case JoinHead():
+                source = JoinedAnswer(recall, item, idle_timeout_s=timeouts.idle_ms / 1000)
+                return Recalled("COALESCED", source=source)
+            case Fill():
+                return Recalled("MISS", ttl_s=ttl_s, recall=recall)
+            case _:
+                return _ALONE
+
+    def _span(self, exchange: Exchange) -> Span | None:
+        if exchange.span is None:
+            return None
+        return self._tracer.start("cache.lookup", parent=exchange.span.traceparent)
+
+
+def effective_ttl_s(step: Step, gateway: Gateway) -> int:
+    """Seconds for which the answer may be stored; 0: the cache is neither read nor written."""
+    options, rules = step.options, gateway.cache
+    if options.skip_cache or step.method not in _METHODS:
+        return 0
+    if options.cache_ttl_s is not None:
+        return options.cache_ttl_s
+    ttl_s = rules.ttl_s if _is_included(step, gateway) else 0
+    return ttl_s or (KEY_WITHOUT_TTL_S if options.cache_key else 0)
+
+
+def _is_included(step: Step, gateway: Gateway) -> bool:
+    """
+    Whether the gateway's own ttl is meant for this request.
+
+    Only a POST that its dialect knows as inference: an upload, a job or a poll is not the same question asked again.
+    """
+    rules, facts = gateway.cache, step.facts
+    if step.method != "POST" or not facts.model_type:
+        return False
+    if rules.include_models and not any(fnmatchcase(facts.model, pattern) for pattern in rules.include_models):
+        return False
+    return not rules.include_paths or any(fnmatchcase(step.path, pattern) for pattern in rules.include_paths)
+
+
+def _key(exchange: Exchange, step: Step) -> bytes:
+    gateway = exchange.resolved.gateway
+    assert isinstance(step.body, bytes)
+    return answer_key(
+        gateway=gateway,
+        provider=step.provider,
+        base_url=step.base_url,
+        method=step.method,
+        target=step.target,
+        headers=step.headers,
+        body=step.body,
+        own_key=step.options.cache_key,
+        stored_key_alias=step.key_alias,
+    )
+

@@ -1,0 +1,88 @@
+"""
+Stage 3, receive: take the body as far as the plan needs it, and build the plan.
+
+A body is held whole only if the plan may need it again or whole, or if it is small; otherwise it streams through.
+The bytes that go to the provider are the bytes that came: of a held body only the few fields that decide something are
+decoded, and never written back.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from services.edge.exchange import Exchange
+from services.edge.plan import Plan, StreamedBody
+from services.edge.port.body import BodyMemory, BodyReader, arrived_whole, declared_length, too_large
+from services.edge.surfaces import native, universal
+from services.edge.surfaces.steps import StepBuilder
+from services.kit.errors import MethodNotAllowed, NotBuilt
+
+SMALL_BODY_BYTES = 64 * 1024
+
+
+class Received(msgspec.Struct, frozen=True):
+    """The plan, and the body as held (empty when it streams). `reader` counts a streamed body."""
+
+    plan: Plan
+    body: bytes
+    reader: BodyReader | None
+    bytes_held: int
+
+
+class Receiver:
+    """Takes bodies within the edge's bounds."""
+
+    def __init__(self, *, memory: BodyMemory, body_bytes_max: int, builder: StepBuilder) -> None:
+        self._memory = memory
+        self._body_bytes_max = body_bytes_max
+        self._builder = builder
+
+    async def receive(self, exchange: Exchange) -> None:
+        """Writes `received`. Raises NotBuilt, MethodNotAllowed, BodyTooLarge, BodyTimeout, Malformed, Overloaded."""
+        _refuse_unbuilt(exchange)
+        is_universal = exchange.resolved.address.kind == "universal"
+        is_needed_whole = is_universal or native.needs_whole_body(exchange)
+        body, reader, held = await self._take(exchange, is_needed_whole=is_needed_whole)
+        try:
+            if is_universal:
+                assert isinstance(body, bytes)
+                plan = universal.plan(exchange, body, builder=self._builder)
+            else:
+                plan = (native.step(exchange, body, builder=self._builder),)
+        except BaseException:
+            self._memory.give(held)
+            raise
+        exchange.received = Received(plan, body if isinstance(body, bytes) else b"", reader, held)
+
+    def release(self, received: Received) -> None:
+        """The held body is not needed any more."""
+        self._memory.give(received.bytes_held)
+
+    async def _take(
+        self, exchange: Exchange, *, is_needed_whole: bool
+    ) -> tuple[bytes | StreamedBody, BodyReader | None, int]:
+        arrival = exchange.arrival
+        here = arrived_whole(arrival)
+        length = len(here) if here is not None else declared_length(arrival)
+        if length is not None and length > self._body_bytes_max:
+            raise too_large(self._body_bytes_max)
+        if here is not None:
+            self._memory.take(len(here))
+            return here, None, len(here)
+        reader = BodyReader(arrival, bytes_max=self._body_bytes_max)
+        if is_needed_whole or (length is not None and length <= SMALL_BODY_BYTES):
+            body = await reader.whole(self._memory)
+            return body, None, len(body)
+        return StreamedBody(reader.pieces(), length), reader, 0
+
+
+def _refuse_unbuilt(exchange: Exchange) -> None:
+    address = exchange.resolved.address
+    if exchange.arrival.is_upgrade and exchange.arrival.headers.get("Upgrade", "").lower() == "websocket":
+        raise NotBuilt("WebSockets are not built yet")
+    if address.kind == "unified":
+        raise NotBuilt("the unified surface (/compat) is not built yet")
+    if address.kind == "run":
+        raise NotBuilt("resuming a stream is not built yet")
+    if address.kind == "universal" and exchange.arrival.method != "POST":
+        raise MethodNotAllowed("the universal endpoint takes POST")

@@ -1,0 +1,183 @@
+"""
+Stage 8, relay: the answer goes to the client as it comes.
+
+The one relay loop, for providers, cached answers and joined fills alike. Pieces pass in the coding they came in and are never
+held back; the tee sees each before the client does, so a fill is stored before the answer's last byte leaves.
+
+Hazard: a broken answer must never look whole. On a cut, a stall or a malformed event the client gets an error event in its own
+protocol, where the coding lets us write one, and the connection closes without the framing's end.
+"""
+
+from __future__ import annotations
+
+import time
+
+import msgspec
+
+from services.contracts.analytics.values import Ended
+from services.dialects.errors import stream_error_event
+from services.dialects.usage import Usage, UsageReader
+from services.edge.capture import Capture, is_text
+from services.edge.exchange import Exchange
+from services.edge.headers import AnswerHeaders, value_of
+from services.edge.heads import answer_head
+from services.edge.own_headers import own_headers
+from services.edge.plan import Step
+from services.edge.port.reply import Reply
+from services.edge.source import JoinedAnswer, Source, StoredAnswer
+from services.edge.tee import Facts, Tee, read_facts
+from services.kit.errors import StreamBroken, StreamStalled
+
+_BODILESS = frozenset((204, 304))
+
+
+class Relayed(msgspec.Struct):
+    """How the answer went. Written before its first byte, completed at its end; `first_byte_s` is monotonic."""
+
+    step: Step
+    status: int
+    content_type: str
+    ended: Ended = "client_gone"
+    first_byte_s: float | None = None
+    usage: Usage | None = None
+    facts: Facts | None = None
+    capture: Capture | None = None
+    error: StreamBroken | None = None
+
+
+class Framing:
+    """How a body is framed for this client: by length, in chunks, or by closing."""
+
+    __slots__ = ("header", "is_bodiless", "is_chunked")
+
+    def __init__(self, exchange: Exchange, status: int, *, has_length: bool) -> None:
+        self.is_bodiless = exchange.arrival.method == "HEAD" or status in _BODILESS
+        self.is_chunked = not (self.is_bodiless or has_length or exchange.arrival.is_http_1_0)
+        if not (self.is_bodiless or has_length or self.is_chunked):
+            exchange.reply.is_last = True
+        self.header = b"Transfer-Encoding: chunked\r\n" if self.is_chunked else b""
+        if exchange.reply.is_last:
+            self.header += b"Connection: close\r\n"
+        elif exchange.arrival.is_http_1_0:
+            self.header += b"Connection: keep-alive\r\n"
+
+    def frame(self, pieces: list[bytes], *, is_end: bool) -> bytes:
+        """The bytes of these pieces on the wire."""
+        content = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        if not self.is_chunked:
+            return b"" if self.is_bodiless else content
+        if not content:
+            return b"0\r\n\r\n" if is_end else b""
+        return b"%x\r\n%b\r\n%b" % (len(content), content, b"0\r\n\r\n" if is_end else b"")
+
+
+class Relay:
+    """Relays answers; one per edge, since it remembers header spellings."""
+
+    def __init__(self, *, answer_headers: AnswerHeaders) -> None:
+        self._answer_headers = answer_headers
+
+    async def relay(self, exchange: Exchange) -> None:
+        """Writes `relayed`. Never raises for a broken answer; CancelledError when the client leaves."""
+        source, step = _source_of(exchange)
+        headers = self._answer_headers.keep(source.headers)
+        tee = _tee(exchange, step, source, headers)
+        relayed = Relayed(
+            step=step,
+            status=source.status,
+            content_type=value_of(headers, b"content-type").decode("latin-1"),
+            capture=tee.capture,
+        )
+        exchange.relayed = relayed
+        if exchange.has("recalled"):
+            tee.head(source.status, headers, exchange.recalled.ttl_s)
+        framing = Framing(exchange, source.status, has_length=bool(value_of(headers, b"content-length")))
+        own = own_headers(exchange, step, time.monotonic())
+        head = answer_head(source.status, source.reason, headers, own=own, framing=framing.header)
+        try:
+            relayed.ended = await _pump(exchange, source, tee, framing, head)
+        except StreamBroken as error:
+            relayed.ended = _break_off(exchange.reply, relayed, framing, error)
+        except (ConnectionError, TimeoutError):
+            exchange.reply.abort()
+        finally:
+            if not source.is_finished:
+                source.abort()
+            relayed.usage = tee.finish(is_whole=relayed.ended == "done")
+            relayed.facts = _facts(source)
+
+
+async def _pump(exchange: Exchange, source: Source, tee: Tee, framing: Framing, head: bytes) -> Ended:
+    """Pieces from the source to the client until the end. Raises StreamBroken; ConnectionError, TimeoutError by the client."""
+    reply, relayed = exchange.reply, exchange.relayed
+    idle_s = exchange.resolved.gateway.timeouts.idle_ms / 1000
+    while True:
+        pieces = source.take()
+        if pieces:
+            tee.pieces(pieces)
+            if relayed.first_byte_s is None:
+                relayed.first_byte_s = time.monotonic()
+        is_end = source.is_finished and not tee.is_malformed
+        if is_end and _is_whole(source, tee):
+            tee.finish(is_whole=True)
+        elif is_end:
+            reply.send(head + framing.frame(pieces, is_end=False))
+            raise StreamBroken("the provider closed the connection before the answer was whole")
+        if head or pieces or is_end:
+            reply.send(head + framing.frame(pieces, is_end=is_end))
+            head = b""
+        if is_end:
+            return "client_gone" if reply.is_gone else "done"
+        if tee.is_malformed:
+            raise StreamBroken("the provider sent a malformed event")
+        if reply.is_slow and not reply.is_gone:
+            await reply.drained(idle_s)
+        await source.more()
+
+
+def _is_whole(source: Source, tee: Tee) -> bool:
+    """Framing complete; or, where the body ends by closing, the dialect's own end was seen."""
+    if source.is_framed or tee.reader is None:
+        return True
+    return tee.reader.is_terminal_seen
+
+
+def _break_off(reply: Reply, relayed: Relayed, framing: Framing, error: StreamBroken) -> Ended:
+    """Tell the client in its own protocol, where bytes may still be added, and close."""
+    relayed.error = error
+    step = relayed.step
+    if framing.is_chunked and relayed.content_type.startswith("text/event-stream") and relayed.usage is None:
+        event = stream_error_event(step.provider.dialect, step.path, error)
+        reply.send(framing.frame([event], is_end=False))
+    reply.break_off()
+    return "stalled" if isinstance(error, StreamStalled) else "cut"
+
+
+def _source_of(exchange: Exchange) -> tuple[Source, Step]:
+    recalled = exchange.recalled
+    if recalled.source is not None:
+        return recalled.source, exchange.received.plan[0]
+    return exchange.attempted.source, exchange.attempted.step
+
+
+def _facts(source: Source) -> Facts | None:
+    return read_facts(source.facts) if isinstance(source, StoredAnswer | JoinedAnswer) else None
+
+
+def _tee(exchange: Exchange, step: Step, source: Source, headers: list[tuple[bytes, bytes]]) -> Tee:
+    content_type = value_of(headers, b"content-type").decode("latin-1")
+    coding = value_of(headers, b"content-encoding").decode("latin-1").lower()
+    logs = exchange.resolved.gateway.logs
+    capture = None
+    if logs.is_collected and logs.are_payloads_kept and step.options.collect_log_payload is not False:
+        if is_text(content_type) and step.options.collect_log is not False:
+            capture = Capture(bytes_max=logs.payload_bytes_max, coding=coding)
+    is_live = not isinstance(source, StoredAnswer | JoinedAnswer)
+    reader = None
+    if is_live and step.facts.model_type:
+        reader = UsageReader(step.provider.dialect, step.path, content_type, coding, step.facts)
+    recall = exchange.recalled.recall
+    if recall is not None and is_live and step.index != exchange.received.plan[0].index:
+        recall.end("uncacheable", "")
+        recall = None
+    return Tee(reader=reader, capture=capture, fill=recall, provider=step.provider.name)

@@ -1,0 +1,74 @@
+"""
+Stage 1, resolve: whose request is this, and which provider is it for?
+
+Everything is answered from the snapshot in memory; the exchange keeps that snapshot, so a configuration that changes
+meanwhile does not change a request under way. Options are read here too, because a malformed one is refused
+before anything else happens.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from services.contracts.router.values import Gateway, Provider, Snapshot
+from services.edge.configuration.configuration import Configuration
+from services.edge.exchange import Exchange
+from services.edge.headers import HeaderSorter, Sorted
+from services.edge.options import Options, parse_options
+from services.edge.port.arrival import Arrival
+from services.edge.surfaces.address import Address, is_name, parse_hosted, parse_target
+from services.kit.errors import NotReady, UnknownGateway, UnknownGatewayForUniversal, UnknownProvider
+
+
+class Resolved(msgspec.Struct, frozen=True):
+    """Where the request goes. `provider` is None on surfaces that name theirs in the body."""
+
+    snapshot: Snapshot
+    gateway: Gateway
+    address: Address
+    provider: Provider | None
+    headers: Sorted
+    options: Options
+
+
+def resolve(exchange: Exchange, *, configuration: Configuration, sorter: HeaderSorter) -> None:
+    """Writes `resolved`. Raises NotReady, PathNotFound, UnknownGateway, UnknownProvider, Malformed."""
+    snapshot = configuration.current
+    if snapshot is None:
+        raise NotReady("this edge has no configuration yet", retry_after_s=1)
+    arrival = exchange.arrival
+    address, gateway = _gateway_of(arrival, configuration)
+    headers = sorter.sort(arrival.raw_headers, are_cookies_forwarded=gateway.are_cookies_forwarded)
+    provider = find_provider(snapshot, gateway, address.provider) if address.kind == "native" else None
+    exchange.resolved = Resolved(snapshot, gateway, address, provider, headers, parse_options(headers.options))
+
+
+def find_provider(snapshot: Snapshot, gateway: Gateway, name: str) -> Provider:
+    """The provider as this gateway reaches it. Raises UnknownProvider."""
+    allowed = gateway.allowed_providers
+    provider = gateway.providers.get(name) or snapshot.catalogue.providers.get(name)
+    if provider is None or (allowed is not None and name not in allowed):
+        raise UnknownProvider(f"unknown provider {name[:64]!r} on gateway {gateway.account}/{gateway.name}")
+    return provider
+
+
+def _gateway_of(arrival: Arrival, configuration: Configuration) -> tuple[Address, Gateway]:
+    hosted = configuration.by_host(arrival.headers.get("Host", "")) if configuration.has_hosts else None
+    if hosted is not None and not arrival.target.startswith("/v1/"):
+        return parse_hosted(arrival.target, hosted.account, hosted.name), hosted
+    address = parse_target(arrival.target)
+    gateway = configuration.gateway(address.account, address.gateway)
+    if gateway is None:
+        raise _unknown_gateway(arrival, address)
+    return address, gateway
+
+
+def _unknown_gateway(arrival: Arrival, address: Address) -> Exception:
+    shown = (
+        f"{address.account}/{address.gateway}"
+        if is_name(address.account) and is_name(address.gateway)
+        else "(names match [a-z0-9_-]{1,64})"
+    )
+    if address.kind == "universal" and arrival.method == "POST":
+        return UnknownGatewayForUniversal(f"unknown gateway {shown}")
+    return UnknownGateway(f"unknown gateway {shown}")

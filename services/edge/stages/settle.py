@@ -1,0 +1,146 @@
+"""
+Stage 9, settle: what the request has used is booked, however it ended.
+
+A plain function without a single `await`, so no cancellation can skip it; it always runs, once. Leases are confirmed, usage
+becomes tokens and money, one event goes to the spool, the metrics count, the span closes.
+"""
+
+from __future__ import annotations
+
+import time
+
+import msgspec
+
+from services.dialects.money import RateBook
+from services.edge.exchange import Exchange
+from services.edge.metrics import EdgeMetrics
+from services.edge.plan import Step
+from services.edge.record import Bill, Ending, log_body, log_row, options_of
+from services.edge.spool.spool import Spool
+from services.edge.stages.admit import Admission
+from services.edge.stages.receive import Receiver
+from services.kit.errors import NarrowsError
+from services.kit.names import Attribute
+
+_CLIENT_CLOSED_REQUEST = 499  # nginx's number for a client that left before there was a status
+
+
+class Settled(msgspec.Struct, frozen=True):
+    """What was booked."""
+
+    bill: Bill
+    ending: Ending
+
+
+class Settler:
+    """Books requests."""
+
+    def __init__(
+        self, *, admission: Admission, receiver: Receiver, rates: RateBook, spool: Spool, metrics: EdgeMetrics, edge: str
+    ) -> None:
+        self._admission = admission
+        self._receiver = receiver
+        self._rates = rates
+        self._spool = spool
+        self._metrics = metrics
+        self._edge = edge
+
+    def settle(self, exchange: Exchange, error: NarrowsError | None) -> None:
+        """Writes `settled`. `error`: what ended the request instead of an answer."""
+        if exchange.has("admitted"):
+            self._admission.confirm(exchange.admitted)
+        if exchange.has("recalled") and exchange.recalled.recall is not None:
+            exchange.recalled.recall.leave()
+        if exchange.has("received"):
+            self._receiver.release(exchange.received)
+        ending = _ending(exchange, error)
+        step = _answering_step(exchange)
+        bill = self._bill(exchange, step)
+        exchange.settled = Settled(bill, ending)
+        self._metrics.count(exchange, step)
+        if exchange.has("resolved"):
+            self._log(exchange, step, bill, ending)
+        _end_span(exchange, step, ending, bill)
+
+    def _log(self, exchange: Exchange, step: Step | None, bill: Bill, ending: Ending) -> None:
+        logs = exchange.resolved.gateway.logs
+        options = options_of(exchange, step)
+        is_collected = logs.is_collected if options.collect_log is None else options.collect_log
+        if not is_collected:
+            return
+        row = log_row(exchange, step, bill, ending, edge=self._edge)
+        is_body_kept = logs.are_payloads_kept and options.collect_log_payload is not False
+        self._spool.append(
+            row,
+            log_body(exchange, row) if is_body_kept else None,
+            traceparent=exchange.span.traceparent if exchange.span is not None else "",
+        )
+
+    def _bill(self, exchange: Exchange, step: Step | None) -> Bill:
+        if step is None or not exchange.has("relayed"):
+            return Bill()
+        relayed = exchange.relayed
+        if relayed.facts is not None:
+            facts = relayed.facts
+            return Bill(
+                facts.model,
+                facts.tokens_in,
+                facts.tokens_out,
+                facts.tokens_cache_read,
+                facts.tokens_cache_write,
+                facts.tokens_reasoning,
+                facts.source,
+                cost_nanodollars=0,
+            )
+        usage = relayed.usage
+        if usage is None:
+            return Bill()
+        custom = step.options.custom_cost
+        cost = self._rates.cost_nanodollars(
+            exchange.resolved.gateway, step.provider.name, usage.model or step.facts.model, usage, custom=custom
+        )
+        return Bill(
+            usage.model,
+            usage.tokens_in,
+            usage.tokens_out,
+            usage.tokens_cache_read,
+            usage.tokens_cache_write,
+            usage.tokens_reasoning,
+            usage.source,
+            cost_nanodollars=cost,
+            is_custom_cost=custom is not None,
+        )
+
+
+def _answering_step(exchange: Exchange) -> Step | None:
+    """Who answered; else the first step that was to be tried."""
+    if exchange.has("relayed"):
+        return exchange.relayed.step
+    return exchange.received.plan[0] if exchange.has("received") else None
+
+
+def _ending(exchange: Exchange, error: NarrowsError | None) -> Ending:
+    now_s = time.monotonic()
+    if exchange.has("relayed"):
+        relayed = exchange.relayed
+        return Ending(relayed.status, relayed.ended, now_s, relayed.error or error)
+    if error is not None:
+        return Ending(error.http_status, "refused", now_s, error)
+    return Ending(_CLIENT_CLOSED_REQUEST, "client_gone", now_s, None)
+
+
+def _end_span(exchange: Exchange, step: Step | None, ending: Ending, bill: Bill) -> None:
+    span = exchange.span
+    if span is None:
+        return
+    span.set(Attribute.HTTP_STATUS, ending.status)
+    span.set(Attribute.ENDED, ending.ended)
+    span.set(Attribute.LOG_ID, exchange.log_id)
+    if step is not None:
+        span.set(Attribute.GEN_AI_PROVIDER, step.provider.name)
+        span.set(Attribute.GEN_AI_REQUEST_MODEL, step.facts.model)
+    if bill.tokens_in is not None:
+        span.set(Attribute.GEN_AI_TOKENS_IN, bill.tokens_in)
+    if bill.tokens_out is not None:
+        span.set(Attribute.GEN_AI_TOKENS_OUT, bill.tokens_out)
+    span.end(error=ending.error.message if ending.error is not None else "")

@@ -1,0 +1,50 @@
+"""
+Native surface: one provider, called by its own path; everything is the provider's own, byte for byte.
+
+The plan has one step. Hazard: a body that streams exists once, so whatever needs it twice or whole (attempts, the cache, a
+limit that looks at the model) must say so in `needs_whole_body` before it is read.
+"""
+
+from __future__ import annotations
+
+from services.contracts.router.values import Gateway
+from services.edge.exchange import Exchange
+from services.edge.options import Options, retries_of
+from services.edge.plan import Step, StreamedBody
+from services.edge.surfaces.steps import StepBuilder, StepDraft
+
+
+def needs_whole_body(exchange: Exchange) -> bool:
+    """Whether the plan may need the body again or whole."""
+    resolved = exchange.resolved
+    gateway, options = resolved.gateway, resolved.options
+    return (
+        retries_of(options, gateway.retries).attempts_max > 1
+        or _may_be_cached(options, gateway)
+        or any(limit.match_models or "model" in limit.key for limit in gateway.limits)
+    )
+
+
+def _may_be_cached(options: Options, gateway: Gateway) -> bool:
+    if options.skip_cache:
+        return False
+    if options.cache_ttl_s is not None:
+        return options.cache_ttl_s > 0
+    return gateway.cache.ttl_s > 0 or options.cache_key != ""
+
+
+def step(exchange: Exchange, body: bytes | StreamedBody, *, builder: StepBuilder) -> Step:
+    """The one step. Raises Malformed (dot segments, host parts), KeyUnavailable, NotBuilt."""
+    resolved = exchange.resolved
+    assert resolved.provider is not None
+    draft = StepDraft(
+        index=0,
+        provider=resolved.provider,
+        method=exchange.arrival.method,
+        path=resolved.address.path,
+        query=resolved.address.query,
+        headers=resolved.headers.passing,
+        body=body,
+        options=resolved.options,
+    )
+    return builder.build(draft, resolved.gateway)
