@@ -121,70 +121,94 @@ class Call(_message.Message):
     def __init__(self, lookup: _Optional[_Union[Lookup, _Mapping]] = ..., fill_head: _Optional[_Union[FillHead, _Mapping]] = ..., fill_chunk: _Optional[_Union[FillChunk, _Mapping]] = ..., fill_end: _Optional[_Union[FillEnd, _Mapping]] = ..., leave: _Optional[_Union[Leave, _Mapping]] = ..., append_run: _Optional[_Union[AppendRun, _Mapping]] = ..., read_run: _Optional[_Union[ReadRun, _Mapping]] = ...) -> None: ...
 
 class Calls(_message.Message):
-    __slots__ = ("calls", "edge", "probe")
+    __slots__ = ("calls", "probe")
     CALLS_FIELD_NUMBER: _ClassVar[int]
-    EDGE_FIELD_NUMBER: _ClassVar[int]
     PROBE_FIELD_NUMBER: _ClassVar[int]
     calls: _containers.RepeatedCompositeFieldContainer[Call]
-    edge: str
     probe: int
-    def __init__(self, calls: _Optional[_Iterable[_Union[Call, _Mapping]]] = ..., edge: _Optional[str] = ..., probe: _Optional[int] = ...) -> None: ...
+    def __init__(self, calls: _Optional[_Iterable[_Union[Call, _Mapping]]] = ..., probe: _Optional[int] = ...) -> None: ...
 
 class Hit(_message.Message):
-    __slots__ = ("call", "status", "headers", "chunks", "facts", "ttl_left_s")
+    __slots__ = ("call", "status", "headers", "chunks", "facts", "ttl_left_s", "is_partial")
     CALL_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
     HEADERS_FIELD_NUMBER: _ClassVar[int]
     CHUNKS_FIELD_NUMBER: _ClassVar[int]
     FACTS_FIELD_NUMBER: _ClassVar[int]
     TTL_LEFT_S_FIELD_NUMBER: _ClassVar[int]
+    IS_PARTIAL_FIELD_NUMBER: _ClassVar[int]
     call: int
     status: int
     headers: _containers.RepeatedCompositeFieldContainer[Header]
     chunks: _containers.RepeatedScalarFieldContainer[bytes]
     facts: str
     ttl_left_s: int
-    def __init__(self, call: _Optional[int] = ..., status: _Optional[int] = ..., headers: _Optional[_Iterable[_Union[Header, _Mapping]]] = ..., chunks: _Optional[_Iterable[bytes]] = ..., facts: _Optional[str] = ..., ttl_left_s: _Optional[int] = ...) -> None: ...
+    is_partial: bool
+    def __init__(self, call: _Optional[int] = ..., status: _Optional[int] = ..., headers: _Optional[_Iterable[_Union[Header, _Mapping]]] = ..., chunks: _Optional[_Iterable[bytes]] = ..., facts: _Optional[str] = ..., ttl_left_s: _Optional[int] = ..., is_partial: _Optional[bool] = ...) -> None: ...
+
+class HitPart(_message.Message):
+    __slots__ = ("call", "chunks", "is_last")
+    CALL_FIELD_NUMBER: _ClassVar[int]
+    CHUNKS_FIELD_NUMBER: _ClassVar[int]
+    IS_LAST_FIELD_NUMBER: _ClassVar[int]
+    call: int
+    chunks: _containers.RepeatedScalarFieldContainer[bytes]
+    is_last: bool
+    def __init__(self, call: _Optional[int] = ..., chunks: _Optional[_Iterable[bytes]] = ..., is_last: _Optional[bool] = ...) -> None: ...
 
 class Fill(_message.Message):
-    __slots__ = ("call",)
+    __slots__ = ("call", "is_degraded")
     CALL_FIELD_NUMBER: _ClassVar[int]
+    IS_DEGRADED_FIELD_NUMBER: _ClassVar[int]
     call: int
-    def __init__(self, call: _Optional[int] = ...) -> None: ...
+    is_degraded: bool
+    def __init__(self, call: _Optional[int] = ..., is_degraded: _Optional[bool] = ...) -> None: ...
 
 class Join(_message.Message):
-    __slots__ = ("call",)
+    __slots__ = ("call", "is_degraded")
     CALL_FIELD_NUMBER: _ClassVar[int]
+    IS_DEGRADED_FIELD_NUMBER: _ClassVar[int]
     call: int
-    def __init__(self, call: _Optional[int] = ...) -> None: ...
+    is_degraded: bool
+    def __init__(self, call: _Optional[int] = ..., is_degraded: _Optional[bool] = ...) -> None: ...
+
+class Watched(_message.Message):
+    __slots__ = ("call", "is_watched")
+    CALL_FIELD_NUMBER: _ClassVar[int]
+    IS_WATCHED_FIELD_NUMBER: _ClassVar[int]
+    call: int
+    is_watched: bool
+    def __init__(self, call: _Optional[int] = ..., is_watched: _Optional[bool] = ...) -> None: ...
 
 class JoinHead(_message.Message):
-    __slots__ = ("call", "status", "headers")
-    CALL_FIELD_NUMBER: _ClassVar[int]
+    __slots__ = ("calls", "status", "headers", "facts")
+    CALLS_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
     HEADERS_FIELD_NUMBER: _ClassVar[int]
-    call: int
+    FACTS_FIELD_NUMBER: _ClassVar[int]
+    calls: _containers.RepeatedScalarFieldContainer[int]
     status: int
     headers: _containers.RepeatedCompositeFieldContainer[Header]
-    def __init__(self, call: _Optional[int] = ..., status: _Optional[int] = ..., headers: _Optional[_Iterable[_Union[Header, _Mapping]]] = ...) -> None: ...
+    facts: str
+    def __init__(self, calls: _Optional[_Iterable[int]] = ..., status: _Optional[int] = ..., headers: _Optional[_Iterable[_Union[Header, _Mapping]]] = ..., facts: _Optional[str] = ...) -> None: ...
 
 class JoinChunk(_message.Message):
-    __slots__ = ("call", "chunk")
-    CALL_FIELD_NUMBER: _ClassVar[int]
+    __slots__ = ("calls", "chunk")
+    CALLS_FIELD_NUMBER: _ClassVar[int]
     CHUNK_FIELD_NUMBER: _ClassVar[int]
-    call: int
+    calls: _containers.RepeatedScalarFieldContainer[int]
     chunk: bytes
-    def __init__(self, call: _Optional[int] = ..., chunk: _Optional[bytes] = ...) -> None: ...
+    def __init__(self, calls: _Optional[_Iterable[int]] = ..., chunk: _Optional[bytes] = ...) -> None: ...
 
 class JoinEnd(_message.Message):
-    __slots__ = ("call", "outcome", "facts")
-    CALL_FIELD_NUMBER: _ClassVar[int]
+    __slots__ = ("calls", "outcome", "facts")
+    CALLS_FIELD_NUMBER: _ClassVar[int]
     OUTCOME_FIELD_NUMBER: _ClassVar[int]
     FACTS_FIELD_NUMBER: _ClassVar[int]
-    call: int
+    calls: _containers.RepeatedScalarFieldContainer[int]
     outcome: FillOutcome
     facts: str
-    def __init__(self, call: _Optional[int] = ..., outcome: _Optional[_Union[FillOutcome, str]] = ..., facts: _Optional[str] = ...) -> None: ...
+    def __init__(self, calls: _Optional[_Iterable[int]] = ..., outcome: _Optional[_Union[FillOutcome, str]] = ..., facts: _Optional[str] = ...) -> None: ...
 
 class Miss(_message.Message):
     __slots__ = ("call", "is_degraded")
@@ -209,7 +233,7 @@ class RunEvents(_message.Message):
     def __init__(self, call: _Optional[int] = ..., first_index: _Optional[int] = ..., events: _Optional[_Iterable[bytes]] = ..., is_end: _Optional[bool] = ..., is_unknown: _Optional[bool] = ...) -> None: ...
 
 class Reply(_message.Message):
-    __slots__ = ("hit", "fill", "join", "join_head", "join_chunk", "join_end", "miss", "run_events")
+    __slots__ = ("hit", "fill", "join", "join_head", "join_chunk", "join_end", "miss", "run_events", "hit_part", "watched")
     HIT_FIELD_NUMBER: _ClassVar[int]
     FILL_FIELD_NUMBER: _ClassVar[int]
     JOIN_FIELD_NUMBER: _ClassVar[int]
@@ -218,6 +242,8 @@ class Reply(_message.Message):
     JOIN_END_FIELD_NUMBER: _ClassVar[int]
     MISS_FIELD_NUMBER: _ClassVar[int]
     RUN_EVENTS_FIELD_NUMBER: _ClassVar[int]
+    HIT_PART_FIELD_NUMBER: _ClassVar[int]
+    WATCHED_FIELD_NUMBER: _ClassVar[int]
     hit: Hit
     fill: Fill
     join: Join
@@ -226,7 +252,9 @@ class Reply(_message.Message):
     join_end: JoinEnd
     miss: Miss
     run_events: RunEvents
-    def __init__(self, hit: _Optional[_Union[Hit, _Mapping]] = ..., fill: _Optional[_Union[Fill, _Mapping]] = ..., join: _Optional[_Union[Join, _Mapping]] = ..., join_head: _Optional[_Union[JoinHead, _Mapping]] = ..., join_chunk: _Optional[_Union[JoinChunk, _Mapping]] = ..., join_end: _Optional[_Union[JoinEnd, _Mapping]] = ..., miss: _Optional[_Union[Miss, _Mapping]] = ..., run_events: _Optional[_Union[RunEvents, _Mapping]] = ...) -> None: ...
+    hit_part: HitPart
+    watched: Watched
+    def __init__(self, hit: _Optional[_Union[Hit, _Mapping]] = ..., fill: _Optional[_Union[Fill, _Mapping]] = ..., join: _Optional[_Union[Join, _Mapping]] = ..., join_head: _Optional[_Union[JoinHead, _Mapping]] = ..., join_chunk: _Optional[_Union[JoinChunk, _Mapping]] = ..., join_end: _Optional[_Union[JoinEnd, _Mapping]] = ..., miss: _Optional[_Union[Miss, _Mapping]] = ..., run_events: _Optional[_Union[RunEvents, _Mapping]] = ..., hit_part: _Optional[_Union[HitPart, _Mapping]] = ..., watched: _Optional[_Union[Watched, _Mapping]] = ...) -> None: ...
 
 class Replies(_message.Message):
     __slots__ = ("replies", "probe")

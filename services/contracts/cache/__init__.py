@@ -1,0 +1,1 @@
+"""The contract of edge and cache: lookups, fills, joins and run buffers."""

@@ -28,7 +28,7 @@ class Lookup(msgspec.Struct, frozen=True):
 
 
 class FillHead(msgspec.Struct, frozen=True):
-    """The filler's answer begins. `facts` is JSON that belongs to the entry (provider, model), opaque to the cache."""
+    """The filler's answer begins. `facts` is JSON that belongs to the answer, opaque to the cache."""
 
     call: int
     status: int
@@ -46,7 +46,12 @@ class FillChunk(msgspec.Struct, frozen=True):
 
 
 class FillEnd(msgspec.Struct, frozen=True):
-    """The filler is done. `facts` is JSON known at the end (usage), stored and sent to joiners."""
+    """
+    The filler is done. `facts` is JSON known at the end (usage), sent to joiners and stored in place of the head's.
+
+    `uncacheable` before any chunk: another caller fills. After chunks: the bytes were all of them, so joiners have a
+    whole answer, but it is not stored.
+    """
 
     call: int
     outcome: Outcome
@@ -54,7 +59,7 @@ class FillEnd(msgspec.Struct, frozen=True):
 
 
 class Leave(msgspec.Struct, frozen=True):
-    """The request behind this call is gone; a fill that others wait for goes on if its chunks go on."""
+    """Nothing more comes for this call and nobody waits for its answer. From a filler: its fill has failed."""
 
     call: int
 
@@ -81,7 +86,11 @@ CacheCall = Lookup | FillHead | FillChunk | FillEnd | Leave | AppendRun | ReadRu
 
 
 class Hit(msgspec.Struct, frozen=True):
-    """The stored answer, whole, in the chunks it came in."""
+    """
+    The stored answer, in the chunks it came in.
+
+    `facts` are those of its `FillEnd`, or of its `FillHead` where that said none. `is_partial`: `HitPart`s follow.
+    """
 
     call: int
     status: int
@@ -89,52 +98,75 @@ class Hit(msgspec.Struct, frozen=True):
     chunks: tuple[bytes, ...]
     facts: str
     ttl_left_s: int
+    is_partial: bool = False
+
+
+class HitPart(msgspec.Struct, frozen=True):
+    """More chunks of a hit that is too large for one message; an edge puts the parts together."""
+
+    call: int
+    chunks: tuple[bytes, ...]
+    is_last: bool
 
 
 class Fill(msgspec.Struct, frozen=True):
-    """The caller is the filler now. May come to a joiner later, before it has had any byte."""
+    """The caller is the filler now; may come to a joiner later, before it has had any byte. `is_degraded`: no store."""
 
     call: int
+    is_degraded: bool = False
 
 
 class Join(msgspec.Struct, frozen=True):
-    """Another request is filling."""
+    """Another request is filling. `is_degraded`: no store."""
 
     call: int
+    is_degraded: bool = False
+
+
+class Watched(msgspec.Struct, frozen=True):
+    """To a filler: others wait for its answer, or no longer do. While they do, it goes on without its own client."""
+
+    call: int
+    is_watched: bool
 
 
 class JoinHead(msgspec.Struct, frozen=True):
-    """Status and headers of the answer being filled."""
+    """Status, headers and facts of the answer being filled; comes with its first chunk, once for all joiners."""
 
-    call: int
+    calls: tuple[int, ...]
     status: int
     headers: HeaderPairs
+    facts: str = ""
 
 
 class JoinChunk(msgspec.Struct, frozen=True):
     """The next bytes of the answer being filled."""
 
-    call: int
+    calls: tuple[int, ...]
     chunk: bytes
 
 
 class JoinEnd(msgspec.Struct, frozen=True):
     """The fill has ended; only `whole` is a whole answer."""
 
-    call: int
+    calls: tuple[int, ...]
     outcome: Outcome
     facts: str
 
 
 class Miss(msgspec.Struct, frozen=True):
-    """Go on without the cache. `is_degraded`: because its store is down."""
+    """Go on without the cache. `is_degraded`: because it is down, slow or full."""
 
     call: int
     is_degraded: bool = False
 
 
 class RunEvents(msgspec.Struct, frozen=True):
-    """Events of a resumable stream; `is_unknown` when there is no such run (any more)."""
+    """
+    Events of a resumable stream; `is_unknown` when there is no such run (any more).
+
+    `is_end`: these are the last ones there will be. Else there may be more now: a long run is read page by page.
+    """
 
     call: int
     first_index: int
@@ -143,4 +175,4 @@ class RunEvents(msgspec.Struct, frozen=True):
     is_unknown: bool = False
 
 
-CacheReply = Hit | Fill | Join | JoinHead | JoinChunk | JoinEnd | Miss | RunEvents
+CacheReply = Hit | HitPart | Fill | Join | Watched | JoinHead | JoinChunk | JoinEnd | Miss | RunEvents

@@ -1,0 +1,55 @@
+"""
+The cache's one RPC, as data for `kit/rpc`.
+
+A lookup is settled by its first answer; what a joiner gets after `Join` is not waited for by the link, because
+a provider may take minutes. Nothing is replayed: a request whose stream broke goes on without the cache.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+
+from services.contracts.cache.codec import CALLS, REPLIES
+from services.contracts.cache.values import (
+    CacheCall,
+    CacheReply,
+    Fill,
+    FillHead,
+    Hit,
+    HitPart,
+    Join,
+    Lookup,
+    Miss,
+    RunEvents,
+)
+from services.kit.rpc.link import Conversation
+
+
+def settled_call(reply: CacheReply) -> Hashable | None:
+    """The call whose question this reply answers; None for what comes afterwards or unasked."""
+    match reply:
+        case Hit(is_partial=True) | HitPart(is_last=False):
+            return None
+        case Hit() | HitPart() | Fill() | Join() | Miss() | RunEvents():
+            return reply.call
+        case _:
+            return None
+
+
+def call_traceparents(call: CacheCall) -> Sequence[str]:
+    """The sampled request that a call is for."""
+    match call:
+        case Lookup() | FillHead():
+            return (call.traceparent,) if call.traceparent else ()
+        case _:
+            return ()
+
+
+EXCHANGE: Conversation[CacheCall, CacheReply] = Conversation(
+    dependency="cache",
+    method="/narrows.cache.v1.Cache/Exchange",
+    outgoing=CALLS,
+    incoming=REPLIES,
+    answers=settled_call,
+    traceparents=call_traceparents,
+)

@@ -1,0 +1,51 @@
+"""
+What may be cached: pure decisions over an answer's head.
+
+The operator's ttl decides, not the provider's `Cache-Control`, `Expires` or `Vary`: providers of models mark every
+answer as private or say nothing, and a gateway that obeyed would cache nothing. What an answer needs is to be a
+complete and successful one: status 200 (a 201 made something, a 206 is a part), framed to its end, without an
+error event. That last part is known only at the end, so the relay says it with the fill's outcome.
+
+A kept answer is replayed as it came: its body chunk by chunk, its headers in order, request ids and rate limits
+included. Left out are hop-by-hop headers, whose meaning ended with the connection, and `Set-Cookie`, which was meant
+for one caller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from services.contracts.cache.values import HeaderPairs
+
+_HEADERS_NOT_REPLAYED = frozenset(
+    (
+        b"connection",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-connection",
+        b"set-cookie",
+        b"set-cookie2",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+    )
+)
+
+
+def is_cacheable(status: int, headers: Sequence[tuple[bytes, bytes]]) -> bool:
+    """Whether an answer that begins like this may be kept."""
+    return status == 200 and not any(name.lower() == b"content-range" for name, _ in headers)
+
+
+def replayed_headers(headers: Sequence[tuple[bytes, bytes]]) -> HeaderPairs:
+    """What is kept of an answer's headers: in their order, case and number."""
+    named = _named_by_connection(headers)
+    return tuple(
+        [pair for pair in headers if (lower := pair[0].lower()) not in _HEADERS_NOT_REPLAYED and lower not in named]
+    )
+
+
+def _named_by_connection(headers: Sequence[tuple[bytes, bytes]]) -> frozenset[bytes]:
+    values = [value for name, value in headers if name.lower() == b"connection"]
+    return frozenset(token.strip().lower() for value in values for token in value.split(b","))
