@@ -1,0 +1,1 @@
+"""Real processes for tests: Narrows together or apart, with the Redis it shares."""

@@ -1,0 +1,74 @@
+"""Which headers pass, stop, or are for the gateway."""
+
+from __future__ import annotations
+
+from services.edge.headers import AnswerHeaders, HeaderSorter
+
+
+def test_order_case_and_duplicates_of_what_passes_stay() -> None:
+    raw = [(b"X-B", b"1"), (b"x-a", b"2"), (b"X-B", b"3"), (b"Authorization", b"Bearer k")]
+
+    assert HeaderSorter().sort(raw).passing == raw
+
+
+def test_hop_by_hop_headers_and_traces_of_proxies_stop() -> None:
+    names = [
+        b"Host", b"Connection", b"Keep-Alive", b"TE", b"Trailer", b"Transfer-Encoding", b"Upgrade",
+        b"Proxy-Authorization", b"Forwarded", b"X-Forwarded-For", b"x-forwarded-anything", b"X-Real-IP", b"Via", b"Cookie",
+    ]  # fmt: skip
+
+    assert HeaderSorter().sort([(name, b"x") for name in names]).passing == []
+
+
+def test_a_header_that_connection_names_stops_wherever_it_stands() -> None:
+    raw = [(b"X-Hop", b"1"), (b"Connection", b"close, x-hop"), (b"X-End", b"2"), (b"x-HOP", b"3")]
+
+    assert HeaderSorter().sort(raw).passing == [(b"X-End", b"2")]
+
+
+def test_cookies_pass_only_where_the_operator_allows_them() -> None:
+    raw = [(b"Cookie", b"a=b")]
+
+    assert HeaderSorter().sort(raw, are_cookies_forwarded=True).passing == raw
+
+
+def test_options_are_taken_out_under_their_short_names_and_old_ones_too() -> None:
+    sorted_headers = HeaderSorter().sort(
+        [(b"cf-aig-max-attempts", b" 3 "), (b"CF-AIG-Event-Id", b"e"), (b"cf-skip-cache", b"true"), (b"cf-aig-new", b"")]
+    )
+
+    assert sorted_headers.options == {"max-attempts": "3", "event-id": "e", "skip-cache": "true", "new": ""}
+    assert sorted_headers.passing == []
+
+
+def test_the_callers_trace_passes_and_is_known() -> None:
+    trace = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+    sorted_headers = HeaderSorter().sort([(b"Traceparent", trace), (b"tracestate", b"a=b")])
+
+    assert sorted_headers.traceparent == trace.decode()
+    assert [name for name, _ in sorted_headers.passing] == [b"Traceparent", b"tracestate"]
+
+
+def test_what_is_remembered_about_spellings_is_bounded() -> None:
+    sorter = HeaderSorter()
+
+    for number in range(10_000):
+        sorter.sort([(b"x-%d" % number, b"")])
+
+    assert len(sorter._fates) <= 4096
+
+
+def test_of_an_answer_only_hop_by_hop_headers_and_our_own_names_stop() -> None:
+    raw = [
+        (b"Date", b"today"),
+        (b"Set-Cookie", b"a"),
+        (b"Set-Cookie", b"b"),
+        (b"Connection", b"x-hop"),
+        (b"X-Hop", b"1"),
+        (b"Transfer-Encoding", b"chunked"),
+        (b"cf-aig-step", b"9"),
+        (b"Server", b"them"),
+    ]
+
+    assert AnswerHeaders().keep(raw) == [raw[0], raw[1], raw[2], raw[7]]
