@@ -42,6 +42,7 @@ class ClientLink(Generic[Out, In]):
     ) -> None:
         self.address = address
         self.is_up = False
+        self.is_standing = False
         self.is_closing = False
         self.probe_due = 0
         self.wake = asyncio.Event()
@@ -55,7 +56,6 @@ class ClientLink(Generic[Out, In]):
         self._silence = silence
         self._ticker = Ticker(self._tick)
         self._changed = changed
-        self._is_standing = False
         self._is_announced = False
 
     def send(self, item: Out, *, key: Hashable | None = None, deadline_s: float | None = None) -> bool:
@@ -86,7 +86,7 @@ class ClientLink(Generic[Out, In]):
     def stand(self) -> None:
         """A stream stands, with a fresh session at its end."""
         now_s = self._monotonic_s()
-        self._is_standing = True
+        self.is_standing = True
         self._silence.started(now_s)
         if self._silence.is_open:
             self._silence.ask(now_s)
@@ -108,7 +108,7 @@ class ClientLink(Generic[Out, In]):
 
     def broke(self) -> None:
         """The stream is gone, and with it what was written or waited to be."""
-        self._is_standing = self._is_announced = False
+        self.is_standing = self._is_announced = False
         self.probe_due = 0
         self._outbox.clear()
         self._fall()
@@ -178,7 +178,7 @@ class ClientLink(Generic[Out, In]):
                 for key in expired:
                     self._kept.drop(key)
             self._listener.expired(self, expired)
-        if self._is_standing:
+        if self.is_standing:
             verdict = self._silence.tick(now_s)
             if verdict != "wait":
                 self._probe()

@@ -46,6 +46,11 @@ class Link(Protocol[OutSent]):
         """The stream stands and the breaker is closed."""
         ...
 
+    @property
+    def is_standing(self) -> bool:
+        """The same session is still at the other end, though the breaker may be open: what was sent still counts."""
+        ...
+
     def send(self, item: OutSent, *, key: Hashable | None = None, deadline_s: float | None = None) -> bool:
         """
         Put an item into the next message. Never waits; False if it was not taken.
