@@ -24,33 +24,33 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$narrows/analytics/v1/analytics.proto\x12\x14narrows.analytics.v1\"v\n\nEventBatch\x12\x0c\n\x04\x65\x64ge\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12\x17\n\x0f\x63olumns_version\x18\x03 \x01(\r\x12\x11\n\trow_count\x18\x04 \x01(\r\x12\x0c\n\x04rows\x18\x05 \x01(\x0c\x12\x0e\n\x06\x62odies\x18\x06 \x01(\x0c\"*\n\nEdgeStatus\x12\x0c\n\x04\x65\x64ge\x18\x01 \x01(\t\x12\x0e\n\x06status\x18\x02 \x01(\x0c\"z\n\x06\x45vents\x12/\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32 .narrows.analytics.v1.EventBatch\x12\x30\n\x06status\x18\x02 \x01(\x0b\x32 .narrows.analytics.v1.EdgeStatus\x12\r\n\x05probe\x18\x0f \x01(\x04\">\n\x04\x41\x63ks\x12\'\n\x04\x61\x63ks\x18\x01 \x03(\x0b\x32\x19.narrows.analytics.v1.Ack\x12\r\n\x05probe\x18\x0f \x01(\x04\"%\n\x03\x41\x63k\x12\x0c\n\x04\x65\x64ge\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x04\":\n\tLogFilter\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x10\n\x08operator\x18\x02 \x01(\t\x12\x0e\n\x06values\x18\x03 \x01(\x0c\"\xbc\x01\n\x08LogQuery\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\x12\x0f\n\x07gateway\x18\x02 \x01(\t\x12\x30\n\x07\x66ilters\x18\x03 \x03(\x0b\x32\x1f.narrows.analytics.v1.LogFilter\x12\x0e\n\x06search\x18\x04 \x01(\t\x12\x10\n\x08order_by\x18\x05 \x01(\t\x12\x1a\n\x12order_by_direction\x18\x06 \x01(\t\x12\x0c\n\x04page\x18\x07 \x01(\r\x12\x10\n\x08per_page\x18\x08 \x01(\r\",\n\x07LogPage\x12\x0c\n\x04logs\x18\x01 \x01(\x0c\x12\x13\n\x0btotal_count\x18\x02 \x01(\x04\"/\n\x0bTailRequest\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\x12\x0f\n\x07gateway\x18\x02 \x01(\t\")\n\x08TailRows\x12\x0c\n\x04rows\x18\x01 \x01(\x0c\x12\x0f\n\x07\x64ropped\x18\x02 \x01(\x04\x32\xe8\x01\n\tAnalytics\x12\x46\n\x06Ingest\x12\x1c.narrows.analytics.v1.Events\x1a\x1a.narrows.analytics.v1.Acks(\x01\x30\x01\x12\x46\n\x05Query\x12\x1e.narrows.analytics.v1.LogQuery\x1a\x1d.narrows.analytics.v1.LogPage\x12K\n\x04Tail\x12!.narrows.analytics.v1.TailRequest\x1a\x1e.narrows.analytics.v1.TailRows0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$narrows/analytics/v1/analytics.proto\x12\x14narrows.analytics.v1\"\x8c\x01\n\nEventBatch\x12\x0c\n\x04\x65\x64ge\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12\x17\n\x0f\x63olumns_version\x18\x03 \x01(\r\x12\x11\n\trow_count\x18\x04 \x01(\r\x12\x0c\n\x04rows\x18\x05 \x01(\x0c\x12\x0e\n\x06\x62odies\x18\x06 \x01(\x0c\x12\x14\n\x0ctraceparents\x18\x07 \x03(\t\"*\n\nEdgeStatus\x12\x0c\n\x04\x65\x64ge\x18\x01 \x01(\t\x12\x0e\n\x06status\x18\x02 \x01(\x0c\"z\n\x06\x45vents\x12/\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32 .narrows.analytics.v1.EventBatch\x12\x30\n\x06status\x18\x02 \x01(\x0b\x32 .narrows.analytics.v1.EdgeStatus\x12\r\n\x05probe\x18\x0f \x01(\x04\">\n\x04\x41\x63ks\x12\'\n\x04\x61\x63ks\x18\x01 \x03(\x0b\x32\x19.narrows.analytics.v1.Ack\x12\r\n\x05probe\x18\x0f \x01(\x04\"%\n\x03\x41\x63k\x12\x0c\n\x04\x65\x64ge\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x04\":\n\tLogFilter\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x10\n\x08operator\x18\x02 \x01(\t\x12\x0e\n\x06values\x18\x03 \x01(\x0c\"\xd3\x01\n\x08LogQuery\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\x12\x0f\n\x07gateway\x18\x02 \x01(\t\x12\x30\n\x07\x66ilters\x18\x03 \x03(\x0b\x32\x1f.narrows.analytics.v1.LogFilter\x12\x0e\n\x06search\x18\x04 \x01(\t\x12\x10\n\x08order_by\x18\x05 \x01(\t\x12\x1a\n\x12order_by_direction\x18\x06 \x01(\t\x12\x0c\n\x04page\x18\x07 \x01(\r\x12\x10\n\x08per_page\x18\x08 \x01(\r\x12\x15\n\rwith_extremes\x18\t \x01(\x08\">\n\x07LogPage\x12\x0c\n\x04logs\x18\x01 \x01(\x0c\x12\x13\n\x0btotal_count\x18\x02 \x01(\x04\x12\x10\n\x08\x65xtremes\x18\x03 \x01(\x0c\"/\n\x0bTailRequest\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\x12\x0f\n\x07gateway\x18\x02 \x01(\t\")\n\x08TailRows\x12\x0c\n\x04rows\x18\x01 \x01(\x0c\x12\x0f\n\x07\x64ropped\x18\x02 \x01(\x04\x32\xe8\x01\n\tAnalytics\x12\x46\n\x06Ingest\x12\x1c.narrows.analytics.v1.Events\x1a\x1a.narrows.analytics.v1.Acks(\x01\x30\x01\x12\x46\n\x05Query\x12\x1e.narrows.analytics.v1.LogQuery\x1a\x1d.narrows.analytics.v1.LogPage\x12K\n\x04Tail\x12!.narrows.analytics.v1.TailRequest\x1a\x1e.narrows.analytics.v1.TailRows0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'narrows.analytics.v1.analytics_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_EVENTBATCH']._serialized_start=62
-  _globals['_EVENTBATCH']._serialized_end=180
-  _globals['_EDGESTATUS']._serialized_start=182
-  _globals['_EDGESTATUS']._serialized_end=224
-  _globals['_EVENTS']._serialized_start=226
-  _globals['_EVENTS']._serialized_end=348
-  _globals['_ACKS']._serialized_start=350
-  _globals['_ACKS']._serialized_end=412
-  _globals['_ACK']._serialized_start=414
-  _globals['_ACK']._serialized_end=451
-  _globals['_LOGFILTER']._serialized_start=453
-  _globals['_LOGFILTER']._serialized_end=511
-  _globals['_LOGQUERY']._serialized_start=514
-  _globals['_LOGQUERY']._serialized_end=702
-  _globals['_LOGPAGE']._serialized_start=704
-  _globals['_LOGPAGE']._serialized_end=748
-  _globals['_TAILREQUEST']._serialized_start=750
-  _globals['_TAILREQUEST']._serialized_end=797
-  _globals['_TAILROWS']._serialized_start=799
-  _globals['_TAILROWS']._serialized_end=840
-  _globals['_ANALYTICS']._serialized_start=843
-  _globals['_ANALYTICS']._serialized_end=1075
+  _globals['_EVENTBATCH']._serialized_start=63
+  _globals['_EVENTBATCH']._serialized_end=203
+  _globals['_EDGESTATUS']._serialized_start=205
+  _globals['_EDGESTATUS']._serialized_end=247
+  _globals['_EVENTS']._serialized_start=249
+  _globals['_EVENTS']._serialized_end=371
+  _globals['_ACKS']._serialized_start=373
+  _globals['_ACKS']._serialized_end=435
+  _globals['_ACK']._serialized_start=437
+  _globals['_ACK']._serialized_end=474
+  _globals['_LOGFILTER']._serialized_start=476
+  _globals['_LOGFILTER']._serialized_end=534
+  _globals['_LOGQUERY']._serialized_start=537
+  _globals['_LOGQUERY']._serialized_end=748
+  _globals['_LOGPAGE']._serialized_start=750
+  _globals['_LOGPAGE']._serialized_end=812
+  _globals['_TAILREQUEST']._serialized_start=814
+  _globals['_TAILREQUEST']._serialized_end=861
+  _globals['_TAILROWS']._serialized_start=863
+  _globals['_TAILROWS']._serialized_end=904
+  _globals['_ANALYTICS']._serialized_start=907
+  _globals['_ANALYTICS']._serialized_end=1139
 # @@protoc_insertion_point(module_scope)

@@ -7,20 +7,22 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class EventBatch(_message.Message):
-    __slots__ = ("edge", "sequence", "columns_version", "row_count", "rows", "bodies")
+    __slots__ = ("edge", "sequence", "columns_version", "row_count", "rows", "bodies", "traceparents")
     EDGE_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     COLUMNS_VERSION_FIELD_NUMBER: _ClassVar[int]
     ROW_COUNT_FIELD_NUMBER: _ClassVar[int]
     ROWS_FIELD_NUMBER: _ClassVar[int]
     BODIES_FIELD_NUMBER: _ClassVar[int]
+    TRACEPARENTS_FIELD_NUMBER: _ClassVar[int]
     edge: str
     sequence: int
     columns_version: int
     row_count: int
     rows: bytes
     bodies: bytes
-    def __init__(self, edge: _Optional[str] = ..., sequence: _Optional[int] = ..., columns_version: _Optional[int] = ..., row_count: _Optional[int] = ..., rows: _Optional[bytes] = ..., bodies: _Optional[bytes] = ...) -> None: ...
+    traceparents: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, edge: _Optional[str] = ..., sequence: _Optional[int] = ..., columns_version: _Optional[int] = ..., row_count: _Optional[int] = ..., rows: _Optional[bytes] = ..., bodies: _Optional[bytes] = ..., traceparents: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class EdgeStatus(_message.Message):
     __slots__ = ("edge", "status")
@@ -67,7 +69,7 @@ class LogFilter(_message.Message):
     def __init__(self, key: _Optional[str] = ..., operator: _Optional[str] = ..., values: _Optional[bytes] = ...) -> None: ...
 
 class LogQuery(_message.Message):
-    __slots__ = ("account", "gateway", "filters", "search", "order_by", "order_by_direction", "page", "per_page")
+    __slots__ = ("account", "gateway", "filters", "search", "order_by", "order_by_direction", "page", "per_page", "with_extremes")
     ACCOUNT_FIELD_NUMBER: _ClassVar[int]
     GATEWAY_FIELD_NUMBER: _ClassVar[int]
     FILTERS_FIELD_NUMBER: _ClassVar[int]
@@ -76,6 +78,7 @@ class LogQuery(_message.Message):
     ORDER_BY_DIRECTION_FIELD_NUMBER: _ClassVar[int]
     PAGE_FIELD_NUMBER: _ClassVar[int]
     PER_PAGE_FIELD_NUMBER: _ClassVar[int]
+    WITH_EXTREMES_FIELD_NUMBER: _ClassVar[int]
     account: str
     gateway: str
     filters: _containers.RepeatedCompositeFieldContainer[LogFilter]
@@ -84,15 +87,18 @@ class LogQuery(_message.Message):
     order_by_direction: str
     page: int
     per_page: int
-    def __init__(self, account: _Optional[str] = ..., gateway: _Optional[str] = ..., filters: _Optional[_Iterable[_Union[LogFilter, _Mapping]]] = ..., search: _Optional[str] = ..., order_by: _Optional[str] = ..., order_by_direction: _Optional[str] = ..., page: _Optional[int] = ..., per_page: _Optional[int] = ...) -> None: ...
+    with_extremes: bool
+    def __init__(self, account: _Optional[str] = ..., gateway: _Optional[str] = ..., filters: _Optional[_Iterable[_Union[LogFilter, _Mapping]]] = ..., search: _Optional[str] = ..., order_by: _Optional[str] = ..., order_by_direction: _Optional[str] = ..., page: _Optional[int] = ..., per_page: _Optional[int] = ..., with_extremes: _Optional[bool] = ...) -> None: ...
 
 class LogPage(_message.Message):
-    __slots__ = ("logs", "total_count")
+    __slots__ = ("logs", "total_count", "extremes")
     LOGS_FIELD_NUMBER: _ClassVar[int]
     TOTAL_COUNT_FIELD_NUMBER: _ClassVar[int]
+    EXTREMES_FIELD_NUMBER: _ClassVar[int]
     logs: bytes
     total_count: int
-    def __init__(self, logs: _Optional[bytes] = ..., total_count: _Optional[int] = ...) -> None: ...
+    extremes: bytes
+    def __init__(self, logs: _Optional[bytes] = ..., total_count: _Optional[int] = ..., extremes: _Optional[bytes] = ...) -> None: ...
 
 class TailRequest(_message.Message):
     __slots__ = ("account", "gateway")

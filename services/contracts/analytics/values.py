@@ -9,6 +9,7 @@ it is stripped of secrets before it gets here, nothing after it looks again.
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Literal, Protocol
 
 import msgspec
@@ -96,6 +97,8 @@ class EventBatch(msgspec.Struct, frozen=True):
     rows: bytes
     bodies: bytes
     columns_version: int = COLUMNS_VERSION
+    traceparents: tuple[str, ...] = ()
+    """Of the sampled requests among the rows."""
 
 
 class EdgeStatus(msgspec.Struct, frozen=True):
@@ -134,6 +137,8 @@ class LogQuery(msgspec.Struct, frozen=True):
     order_by_direction: Literal["asc", "desc"] = "desc"
     page: int = 1
     per_page: int = 20
+    with_extremes: bool = False
+    """Also ask for the smallest and largest cost, duration and tokens of all that match."""
 
 
 class LogPage(msgspec.Struct, frozen=True):
@@ -141,6 +146,15 @@ class LogPage(msgspec.Struct, frozen=True):
 
     logs: tuple[dict[str, object], ...]
     total_count: int
+    extremes: dict[str, int | float | None] = {}
+
+
+class TailRows(msgspec.Struct, frozen=True):
+    """Rows of one gateway as they arrive: objects as the management API shows them, JSON, one a line."""
+
+    rows: bytes
+    dropped_count: int
+    """Rows that this tail was too slow for, since it began."""
 
 
 class LogReader(Protocol):
@@ -148,4 +162,8 @@ class LogReader(Protocol):
 
     async def query(self, query: LogQuery) -> LogPage:
         """One page of logs. Raises QueryInvalid, DependencyUnavailable."""
+        ...
+
+    def tail(self, account: str, gateway: str) -> AsyncIterator[TailRows]:
+        """Rows of one gateway from now on, until the caller stops reading."""
         ...

@@ -1,0 +1,38 @@
+"""
+Ingest as data: which RPC, how its items become bytes, and what an acknowledgement settles.
+
+Batches are replayed in order whenever the stream stands again, until they are acknowledged; the store tells a
+replayed batch by its id. A status is not: the next one is a second away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+
+from services.contracts.analytics.codec import ACKS, EVENTS
+from services.contracts.analytics.values import Ack, EventBatch, IngestItem
+from services.kit.rpc.link import Conversation
+
+
+def batch_key(item: EventBatch | Ack) -> tuple[str, int]:
+    """What a batch and its acknowledgement have in common."""
+    return item.edge, item.sequence
+
+
+def _settled_key(ack: Ack) -> Hashable:
+    return batch_key(ack)
+
+
+def _traceparents(item: IngestItem) -> Sequence[str]:
+    return item.traceparents if isinstance(item, EventBatch) else ()
+
+
+INGEST: Conversation[IngestItem, Ack] = Conversation(
+    dependency="analytics",
+    method="/narrows.analytics.v1.Analytics/Ingest",
+    outgoing=EVENTS,
+    incoming=ACKS,
+    answers=_settled_key,
+    traceparents=_traceparents,
+    replays=True,
+)

@@ -1,0 +1,248 @@
+"""Spool: from a finished request to an acknowledged batch, in the same process and over its death."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import msgspec
+
+from services.contracts.analytics.conversation import INGEST
+from services.contracts.analytics.values import EdgeStatus, LogBody
+from services.edge.spool.batches import BatchWriter
+from services.edge.spool.journal import Journal
+from services.edge.spool.lines import BODY_BYTES_MAX, encode_lines
+from services.edge.spool.segment import SUFFIX
+from services.edge.spool.spool import Spool
+from services.kit.clock import SystemClock
+from services.kit.rpc.local import local_links
+from tests.fakes.clock import FakeClock
+from tests.rows import log_body, log_row
+from tests.unit.edge.spool.analytics import Shelf, rows_of
+
+_WRITES_FOREVER = """
+import asyncio, sys
+from pathlib import Path
+from services.kit.clock import SystemClock
+from services.kit.rpc.local import local_links
+from services.contracts.analytics.conversation import INGEST
+from services.edge.spool.spool import Spool
+from tests.rows import log_row
+from tests.unit.edge.spool.analytics import Shelf
+
+async def main():
+    shelf = Shelf()
+    shelf.is_silent = True
+    clock = SystemClock()
+    async with local_links(INGEST, shelf, clock=clock) as links:
+        async with Spool(folder=Path(sys.argv[1]), edge="edge-killed", links=links, bound_bytes=2**30,
+                         status=lambda: b"{}", clock=clock) as spool:
+            number = 0
+            while True:
+                row = log_row(number)
+                spool.append(row, None)
+                print(row.id, flush=True)
+                number += 1
+                await asyncio.sleep(0.001)
+
+asyncio.run(main())
+"""
+
+
+@asynccontextmanager
+async def running_spool(folder: Path, shelf: Shelf, *, edge: str = "edge-1") -> AsyncIterator[Spool]:
+    clock = SystemClock()
+    async with (
+        local_links(INGEST, shelf, clock=clock) as links,
+        Spool(
+            folder=folder,
+            edge=edge,
+            links=links,
+            bound_bytes=2**28,
+            status=lambda: b'{"ready":true}',
+            clock=clock,
+        ) as spool,
+    ):
+        yield spool
+
+
+async def until(condition: Callable[[], object], *, timeout_s: float = 5.0) -> None:
+    async with asyncio.timeout(timeout_s):
+        while not condition():
+            await asyncio.sleep(0.002)
+
+
+async def test_a_row_is_on_disk_within_twenty_milliseconds(tmp_path: Path) -> None:
+    async with running_spool(tmp_path, Shelf()) as spool:
+        row = log_row()
+        appended_s = time.monotonic()
+        spool.append(row, None)
+        await until(lambda: any(row.id.encode() in path.read_bytes() for path in tmp_path.glob(f"*{SUFFIX}")))
+
+        assert time.monotonic() - appended_s < 0.02
+
+
+async def test_a_lonely_row_arrives_soon(tmp_path: Path) -> None:
+    shelf = Shelf()
+    async with running_spool(tmp_path, shelf) as spool:
+        appended_s = time.monotonic()
+        spool.append(log_row(), None)
+        await until(lambda: shelf.batches)
+
+        assert time.monotonic() - appended_s < 0.5
+
+
+async def test_rows_and_bodies_arrive_as_they_were_and_leave_the_disk(tmp_path: Path) -> None:
+    shelf = Shelf()
+    rows = [log_row(number) for number in range(3)]
+    body = log_body(rows[1], request='{"prompt":"ünï\\n\u2028"}')
+    async with running_spool(tmp_path, shelf) as spool:
+        spool.append(rows[0], None)
+        spool.append(rows[1], body, traceparent="00-trace-span-01")
+        spool.append(rows[2], None)
+        is_drained = await spool.drain(5.0)
+
+        assert is_drained
+        assert spool.status().unsent_bytes == 0
+        assert spool.status().lag_s == 0
+    (batch,) = shelf.batches
+    assert rows_of(batch) == rows
+    assert [msgspec.json.decode(line, type=LogBody) for line in batch.bodies.splitlines()] == [body]
+    assert batch.traceparents == ("00-trace-span-01",)
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_what_is_not_acknowledged_is_kept_for_the_next_process(tmp_path: Path) -> None:
+    silent, shelf = Shelf(), Shelf()
+    silent.is_silent = True
+    async with running_spool(tmp_path, silent) as spool:
+        spool.append(log_row(1), None)
+        is_drained = await spool.drain(0.05)
+    async with running_spool(tmp_path, shelf, edge="edge-2") as spool:
+        spool.append(log_row(2), None)
+        await spool.drain(5.0)
+
+    assert not is_drained
+    assert shelf.ids == [log_row(1).id, log_row(2).id]
+    assert [batch.edge for batch in shelf.batches] == ["edge-1", "edge-2"]
+
+
+async def test_batches_are_sent_again_under_the_same_id_when_analytics_comes_back(tmp_path: Path) -> None:
+    shelf = Shelf()
+    async with running_spool(tmp_path, shelf) as spool:
+        shelf.is_broken = True
+        spool.append(log_row(), None)
+        is_drained_while_broken = await spool.drain(0.3)
+        lag_s = spool.status().lag_s
+        shelf.is_broken = False
+        is_drained = await spool.drain(5.0)
+
+    assert not is_drained_while_broken
+    assert lag_s > 0.2
+    assert is_drained
+    assert [(batch.edge, batch.sequence) for batch in shelf.batches] == [("edge-1", 1)]
+
+
+async def test_a_long_backlog_is_sent_in_order_through_a_small_window(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, edge="edge-0", bound_bytes=2**28, clock=FakeClock())
+    _fill(journal, batch_count=100)
+    shelf = Shelf()
+    async with running_spool(tmp_path, shelf) as spool:
+        is_drained = await spool.drain(10.0)
+
+    assert is_drained
+    assert [batch.sequence for batch in shelf.batches] == list(range(1, 101))
+
+
+async def test_no_more_than_a_window_is_in_memory(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, edge="edge-0", bound_bytes=2**28, clock=FakeClock())
+    _fill(journal, batch_count=100)
+    shelf = Shelf()
+    shelf.is_silent = True
+    async with running_spool(tmp_path, shelf) as spool:
+        await spool.drain(0.3)
+
+    assert len(shelf.batches) == 16
+
+
+async def test_the_edge_tells_how_it_is_every_second(tmp_path: Path) -> None:
+    shelf = Shelf()
+    async with running_spool(tmp_path, shelf):
+        await until(lambda: len(shelf.statuses) == 2)
+
+    assert shelf.statuses[0] == EdgeStatus(edge="edge-1", status=b'{"ready":true}')
+
+
+async def test_text_that_is_no_unicode_does_not_cost_the_row(tmp_path: Path) -> None:
+    shelf = Shelf()
+    async with running_spool(tmp_path, shelf) as spool:
+        spool.append(log_row(1, model="half \ud800 pair", tokens_in=10**30), None)
+        spool.append(log_row(2), None)
+        await spool.drain(5.0)
+
+    broken, whole = rows_of(shelf.batches[0])
+    assert (broken.model, broken.tokens_in) == ("half ? pair", None)
+    assert whole == log_row(2)
+
+
+async def test_a_body_that_no_message_could_hold_is_left_out_and_marked(tmp_path: Path) -> None:
+    shelf = Shelf()
+    row = log_row()
+    async with running_spool(tmp_path, shelf) as spool:
+        spool.append(row, log_body(row, response="x" * (BODY_BYTES_MAX + 1)))
+        await spool.drain(5.0)
+
+    body = msgspec.json.decode(shelf.batches[0].bodies, type=LogBody)
+    assert (body.request, body.response, body.is_request_cut, body.is_response_cut) == ("", "", True, True)
+
+
+async def test_a_row_costs_less_than_five_microseconds(tmp_path: Path) -> None:
+    rows = [log_row(number) for number in range(900)]
+    async with running_spool(tmp_path, Shelf()) as spool:
+        costs_us: list[float] = []
+        for _ in range(20):
+            begin_s = time.process_time()
+            for row in rows:
+                spool.append(row, None)
+            spool._write_pending()
+            costs_us.append((time.process_time() - begin_s) / len(rows) * 1e6)
+            await asyncio.sleep(0)
+
+        print(f"{min(costs_us):.2f} us a row")
+        assert min(costs_us) < 5
+
+
+async def test_kill_9_of_the_edge_loses_at_most_its_last_twenty_milliseconds(tmp_path: Path) -> None:
+    process = await asyncio.to_thread(_killed_after_lines, tmp_path, 400)
+    finished = process.stdout.split()
+    shelf = Shelf()
+    async with running_spool(tmp_path, shelf) as spool:
+        await spool.drain(10.0)
+
+    assert shelf.ids == finished[: len(shelf.ids)]
+    assert len(finished) - len(shelf.ids) <= 20
+    assert len(finished) >= 400
+
+
+def _killed_after_lines(folder: Path, line_count: int) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", _WRITES_FOREVER, str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in range(line_count)]
+        process.send_signal(signal.SIGKILL)
+        lines.append(process.stdout.read())
+    return subprocess.CompletedProcess(command, process.returncode, "".join(lines))
+
+
+def _fill(journal: Journal, *, batch_count: int) -> None:
+    writer = BatchWriter(journal=journal, clock=FakeClock(), closed=lambda: None)
+    for number in range(batch_count):
+        writer.add(encode_lines(log_row(number), None, ""))
+        writer.end()
+    journal.close()
