@@ -1,0 +1,119 @@
+"""
+The router: takes what its source has, judges it, and publishes what is live.
+
+All decisions are made elsewhere, each in a pure part: what a document is (resources/), what stays live (accepted.py),
+what edges get (contracts/router/snapshot.py), what health is (health.py). Here is only the order of steps and who is
+told. Judging runs in a thread, because a large file takes longer than a request may wait in the same process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+
+from services.contracts.router.snapshot import Release
+from services.contracts.router.values import Catalogue, Refusal, StoredKey, TargetHealth
+from services.kit.clock import Clock
+from services.kit.names import MetricName
+from services.kit.telemetry.metrics import Metrics
+from services.kit.telemetry.tracing import Tracer
+from services.router.accepted import Accepted, Rules, accept, hosts_named_in, release_of
+from services.router.names import Resolve
+from services.router.report import EdgeState, Reporting
+from services.router.resources.addresses import AddressRules
+from services.router.sources import DocumentSet, Source
+from services.router.watch import Watching
+
+TICK_S = 0.5
+
+_log = logging.getLogger(__name__)
+
+
+class Router:
+    """One router. `watch` and `report` are its two conversations with edges."""
+
+    def __init__(
+        self,
+        *,
+        source: Source,
+        catalogue: Catalogue,
+        are_private_allowed: bool,
+        resolve: Resolve,
+        clock: Clock,
+        tracer: Tracer,
+        metrics: Metrics,
+    ) -> None:
+        self.watch = Watching()
+        self.report = Reporting(clock=clock, tracer=tracer)
+        self._source = source
+        self._catalogue = catalogue
+        self._are_private_allowed = are_private_allowed
+        self._resolve = resolve
+        self._accepted = Accepted()
+        metrics.gauge(MetricName.REFUSED_RESOURCES).watch(lambda: len(self.refusals))
+        metrics.gauge(MetricName.WATCHERS).watch(lambda: len(self.watch))
+
+    @property
+    def version(self) -> str:
+        """What is live; empty before the first load."""
+        return "" if self.watch.release is None else self.watch.release.version
+
+    @property
+    def refusals(self) -> tuple[Refusal, ...]:
+        """What is refused right now."""
+        return () if self.watch.release is None else self.watch.release.refusals
+
+    @property
+    def running(self) -> Mapping[str, EdgeState]:
+        """What each edge that reports here runs."""
+        return self.report.running
+
+    @property
+    def ejected(self) -> list[TargetHealth]:
+        """Targets that edges put last right now."""
+        return self.report.book.ejected()
+
+    async def load(self) -> None:
+        """Take the source's documents: at once the first time, after that when they have changed."""
+        await self._take(await self._source.next())
+
+    async def follow(self) -> None:
+        """Load again and again, for as long as the router lives."""
+        while True:
+            await self.load()
+
+    async def tick(self) -> None:
+        """Let ejections end, for as long as the router lives."""
+        while True:
+            await asyncio.sleep(TICK_S)
+            self.report.tick()
+
+    async def _take(self, documents: DocumentSet) -> None:
+        resolved = await self._resolve(hosts_named_in(documents.reading))
+        rules = Rules(
+            origin=self._source.origin,
+            catalogue=self._catalogue,
+            addresses=AddressRules(self._are_private_allowed, resolved),
+            secrets=self._source.secrets,
+        )
+        before = self.refusals
+        release, keys = await asyncio.to_thread(self._judge, documents, rules)
+        self.watch.publish(release, keys)
+        _tell(before, release)
+
+    def _judge(self, documents: DocumentSet, rules: Rules) -> tuple[Release, tuple[StoredKey, ...]]:
+        self._accepted = accept(self._accepted, documents.reading, rules)
+        return release_of(self._accepted, self._catalogue, {self._source.name: documents.revision})
+
+
+def _tell(before: tuple[Refusal, ...], release: Release) -> None:
+    """Log what is refused now and was not, or no longer."""
+    for refusal in release.refusals:
+        if refusal not in before:
+            _log.warning("%s is refused: %s", refusal.resource, refusal.reason)
+    refused = {refusal.resource for refusal in release.refusals}
+    for resource in dict.fromkeys(refusal.resource for refusal in before):
+        if resource not in refused:
+            _log.info("%s is no longer refused", resource)
+    _log.info("version %s is live: %d gateways", release.version, len(release.content.gateways))
