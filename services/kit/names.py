@@ -203,8 +203,16 @@ class MetricName:
     LEASE_ANSWERS: Final = Metric(
         "narrows_lease_answers_total",
         "counter",
-        "What the limiter answered: granted, refused, closed or store_down.",
+        "What the limiter answered: granted, refused, closed, acknowledged or store_down.",
         ("answer",),
+    )
+    LEASE_UNITS: Final = Metric("narrows_lease_units_total", "counter", "Units granted by the limiter.")
+    LEASE_STORE_DURATION: Final = Metric(
+        "narrows_lease_store_duration_seconds",
+        "histogram",
+        "How long the limiter's store took to decide one message.",
+        (),
+        OVERHEAD_SECONDS,
     )
     CACHE_REPLIES: Final = Metric(
         "narrows_cache_replies_total", "counter", "What the cache answered: hit, fill, join or miss.", ("reply",)

@@ -109,11 +109,13 @@ class RedisLeaseStore:
         await self._run([self._count_edges((), self._clock.monotonic_s())])
 
     async def _policies(self) -> list[str]:
+        """Of every server that takes writes; a cluster of several answers by node."""
         if isinstance(self._client, RedisCluster):
-            every = await self._client.info("memory", target_nodes=RedisCluster.PRIMARIES)
-            return [str(one.get("maxmemory_policy", "")) for one in every.values()]
-        memory = await self._client.info("memory")
-        return [str(memory.get("maxmemory_policy", ""))]
+            memory = await self._client.info("memory", target_nodes=RedisCluster.PRIMARIES)
+        else:
+            memory = await self._client.info("memory")
+        servers = [memory] if "maxmemory_policy" in memory else memory.values()
+        return [str(server.get("maxmemory_policy", "")) for server in servers]
 
     def _decision(self, request: LeaseRequest) -> Command:
         bucket = request.bucket

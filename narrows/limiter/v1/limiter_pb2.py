@@ -24,35 +24,35 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n narrows/limiter/v1/limiter.proto\x12\x12narrows.limiter.v1\"\x96\x01\n\x06\x42ucket\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\x12\x0f\n\x07gateway\x18\x02 \x01(\t\x12\x12\n\nlimit_name\x18\x03 \x01(\t\x12\x30\n\ttechnique\x18\x04 \x01(\x0e\x32\x1d.narrows.limiter.v1.Technique\x12\x10\n\x08window_s\x18\x05 \x01(\r\x12\x12\n\nkey_values\x18\x06 \x03(\t\"\x88\x01\n\x03\x41sk\x12*\n\x06\x62ucket\x18\x01 \x01(\x0b\x32\x1a.narrows.limiter.v1.Bucket\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12\r\n\x05limit\x18\x03 \x01(\x04\x12\x0f\n\x07waiting\x18\x04 \x01(\x04\x12\r\n\x05\x61head\x18\x05 \x01(\x04\x12\x14\n\x0ctraceparents\x18\x06 \x03(\t\"\x89\x01\n\x06Report\x12*\n\x06\x62ucket\x18\x01 \x01(\x0b\x32\x1a.narrows.limiter.v1.Bucket\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12\r\n\x05spent\x18\x03 \x01(\x04\x12\x10\n\x08returned\x18\x04 \x01(\x04\x12\x11\n\tis_closed\x18\x05 \x01(\x08\x12\r\n\x05limit\x18\x06 \x01(\x04\"\x80\x01\n\rLeaseRequests\x12\x0c\n\x04\x65\x64ge\x18\x01 \x01(\t\x12%\n\x04\x61sks\x18\x02 \x03(\x0b\x32\x17.narrows.limiter.v1.Ask\x12+\n\x07reports\x18\x03 \x03(\x0b\x32\x1a.narrows.limiter.v1.Report\x12\r\n\x05probe\x18\x0f \x01(\x04\"\x84\x01\n\x05Grant\x12\x14\n\x0c\x62ucket_index\x18\x01 \x01(\r\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12\r\n\x05units\x18\x03 \x01(\x04\x12\x10\n\x08valid_ms\x18\x04 \x01(\r\x12\x11\n\tremaining\x18\x05 \x01(\x04\x12\x10\n\x08reset_ms\x18\x06 \x01(\x04\x12\r\n\x05\x65\x64ges\x18\x07 \x01(\r\"j\n\x07Refusal\x12\x14\n\x0c\x62ucket_index\x18\x01 \x01(\r\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12\x16\n\x0eretry_after_ms\x18\x03 \x01(\r\x12\x10\n\x08reset_ms\x18\x04 \x01(\x04\x12\r\n\x05\x65\x64ges\x18\x05 \x01(\r\"0\n\x06\x43losed\x12\x14\n\x0c\x62ucket_index\x18\x01 \x01(\r\x12\x10\n\x08sequence\x18\x02 \x01(\x04\"g\n\tReportAck\x12\x14\n\x0c\x62ucket_index\x18\x01 \x01(\r\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12\r\n\x05spent\x18\x03 \x01(\x04\x12\x10\n\x08returned\x18\x04 \x01(\x04\x12\x11\n\tis_closed\x18\x05 \x01(\x08\"X\n\tStoreDown\x12\x14\n\x0c\x62ucket_index\x18\x01 \x01(\r\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12\x12\n\nerror_code\x18\x03 \x01(\r\x12\x0f\n\x07message\x18\x04 \x01(\t\"\xaf\x02\n\x0bLeaseGrants\x12+\n\x07\x62uckets\x18\x01 \x03(\x0b\x32\x1a.narrows.limiter.v1.Bucket\x12)\n\x06grants\x18\x02 \x03(\x0b\x32\x19.narrows.limiter.v1.Grant\x12-\n\x08refusals\x18\x03 \x03(\x0b\x32\x1b.narrows.limiter.v1.Refusal\x12*\n\x06\x63losed\x18\x04 \x03(\x0b\x32\x1a.narrows.limiter.v1.Closed\x12+\n\x04\x61\x63ks\x18\x05 \x03(\x0b\x32\x1d.narrows.limiter.v1.ReportAck\x12\x31\n\nstore_down\x18\x06 \x03(\x0b\x32\x1d.narrows.limiter.v1.StoreDown\x12\r\n\x05probe\x18\x0f \x01(\x04*R\n\tTechnique\x12\x19\n\x15TECHNIQUE_UNSPECIFIED\x10\x00\x12\x13\n\x0fTECHNIQUE_FIXED\x10\x01\x12\x15\n\x11TECHNIQUE_SLIDING\x10\x02\x32Z\n\x07Limiter\x12O\n\x05Lease\x12!.narrows.limiter.v1.LeaseRequests\x1a\x1f.narrows.limiter.v1.LeaseGrants(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n narrows/limiter/v1/limiter.proto\x12\x12narrows.limiter.v1\"\x96\x01\n\x06\x42ucket\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\x12\x0f\n\x07gateway\x18\x02 \x01(\t\x12\x12\n\nlimit_name\x18\x03 \x01(\t\x12\x30\n\ttechnique\x18\x04 \x01(\x0e\x32\x1d.narrows.limiter.v1.Technique\x12\x10\n\x08window_s\x18\x05 \x01(\r\x12\x12\n\nkey_values\x18\x06 \x03(\t\"r\n\x03\x41sk\x12\x14\n\x0c\x62ucket_index\x18\x01 \x01(\r\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12\r\n\x05limit\x18\x03 \x01(\x04\x12\x0f\n\x07waiting\x18\x04 \x01(\x04\x12\r\n\x05\x61head\x18\x05 \x01(\x04\x12\x14\n\x0ctraceparents\x18\x06 \x03(\t\"s\n\x06Report\x12\x14\n\x0c\x62ucket_index\x18\x01 \x01(\r\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12\r\n\x05spent\x18\x03 \x01(\x04\x12\x10\n\x08returned\x18\x04 \x01(\x04\x12\x11\n\tis_closed\x18\x05 \x01(\x08\x12\r\n\x05limit\x18\x06 \x01(\x04\"\xad\x01\n\rLeaseRequests\x12\x0c\n\x04\x65\x64ge\x18\x01 \x01(\t\x12+\n\x07\x62uckets\x18\x02 \x03(\x0b\x32\x1a.narrows.limiter.v1.Bucket\x12%\n\x04\x61sks\x18\x03 \x03(\x0b\x32\x17.narrows.limiter.v1.Ask\x12+\n\x07reports\x18\x04 \x03(\x0b\x32\x1a.narrows.limiter.v1.Report\x12\r\n\x05probe\x18\x0f \x01(\x04\"\x84\x01\n\x05Grant\x12\x14\n\x0c\x62ucket_index\x18\x01 \x01(\r\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12\r\n\x05units\x18\x03 \x01(\x04\x12\x10\n\x08valid_ms\x18\x04 \x01(\r\x12\x11\n\tremaining\x18\x05 \x01(\x04\x12\x10\n\x08reset_ms\x18\x06 \x01(\x04\x12\r\n\x05\x65\x64ges\x18\x07 \x01(\r\"j\n\x07Refusal\x12\x14\n\x0c\x62ucket_index\x18\x01 \x01(\r\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12\x16\n\x0eretry_after_ms\x18\x03 \x01(\x04\x12\x10\n\x08reset_ms\x18\x04 \x01(\x04\x12\r\n\x05\x65\x64ges\x18\x05 \x01(\r\"0\n\x06\x43losed\x12\x14\n\x0c\x62ucket_index\x18\x01 \x01(\r\x12\x10\n\x08sequence\x18\x02 \x01(\x04\"g\n\tReportAck\x12\x14\n\x0c\x62ucket_index\x18\x01 \x01(\r\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12\r\n\x05spent\x18\x03 \x01(\x04\x12\x10\n\x08returned\x18\x04 \x01(\x04\x12\x11\n\tis_closed\x18\x05 \x01(\x08\"X\n\tStoreDown\x12\x14\n\x0c\x62ucket_index\x18\x01 \x01(\r\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12\x12\n\nerror_code\x18\x03 \x01(\r\x12\x0f\n\x07message\x18\x04 \x01(\t\"\xaf\x02\n\x0bLeaseGrants\x12+\n\x07\x62uckets\x18\x01 \x03(\x0b\x32\x1a.narrows.limiter.v1.Bucket\x12)\n\x06grants\x18\x02 \x03(\x0b\x32\x19.narrows.limiter.v1.Grant\x12-\n\x08refusals\x18\x03 \x03(\x0b\x32\x1b.narrows.limiter.v1.Refusal\x12*\n\x06\x63losed\x18\x04 \x03(\x0b\x32\x1a.narrows.limiter.v1.Closed\x12+\n\x04\x61\x63ks\x18\x05 \x03(\x0b\x32\x1d.narrows.limiter.v1.ReportAck\x12\x31\n\nstore_down\x18\x06 \x03(\x0b\x32\x1d.narrows.limiter.v1.StoreDown\x12\r\n\x05probe\x18\x0f \x01(\x04*R\n\tTechnique\x12\x19\n\x15TECHNIQUE_UNSPECIFIED\x10\x00\x12\x13\n\x0fTECHNIQUE_FIXED\x10\x01\x12\x15\n\x11TECHNIQUE_SLIDING\x10\x02\x32Z\n\x07Limiter\x12O\n\x05Lease\x12!.narrows.limiter.v1.LeaseRequests\x1a\x1f.narrows.limiter.v1.LeaseGrants(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'narrows.limiter.v1.limiter_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_TECHNIQUE']._serialized_start=1413
-  _globals['_TECHNIQUE']._serialized_end=1495
+  _globals['_TECHNIQUE']._serialized_start=1412
+  _globals['_TECHNIQUE']._serialized_end=1494
   _globals['_BUCKET']._serialized_start=57
   _globals['_BUCKET']._serialized_end=207
-  _globals['_ASK']._serialized_start=210
-  _globals['_ASK']._serialized_end=346
-  _globals['_REPORT']._serialized_start=349
-  _globals['_REPORT']._serialized_end=486
-  _globals['_LEASEREQUESTS']._serialized_start=489
-  _globals['_LEASEREQUESTS']._serialized_end=617
-  _globals['_GRANT']._serialized_start=620
-  _globals['_GRANT']._serialized_end=752
-  _globals['_REFUSAL']._serialized_start=754
-  _globals['_REFUSAL']._serialized_end=860
-  _globals['_CLOSED']._serialized_start=862
-  _globals['_CLOSED']._serialized_end=910
-  _globals['_REPORTACK']._serialized_start=912
-  _globals['_REPORTACK']._serialized_end=1015
-  _globals['_STOREDOWN']._serialized_start=1017
-  _globals['_STOREDOWN']._serialized_end=1105
-  _globals['_LEASEGRANTS']._serialized_start=1108
-  _globals['_LEASEGRANTS']._serialized_end=1411
-  _globals['_LIMITER']._serialized_start=1497
-  _globals['_LIMITER']._serialized_end=1587
+  _globals['_ASK']._serialized_start=209
+  _globals['_ASK']._serialized_end=323
+  _globals['_REPORT']._serialized_start=325
+  _globals['_REPORT']._serialized_end=440
+  _globals['_LEASEREQUESTS']._serialized_start=443
+  _globals['_LEASEREQUESTS']._serialized_end=616
+  _globals['_GRANT']._serialized_start=619
+  _globals['_GRANT']._serialized_end=751
+  _globals['_REFUSAL']._serialized_start=753
+  _globals['_REFUSAL']._serialized_end=859
+  _globals['_CLOSED']._serialized_start=861
+  _globals['_CLOSED']._serialized_end=909
+  _globals['_REPORTACK']._serialized_start=911
+  _globals['_REPORTACK']._serialized_end=1014
+  _globals['_STOREDOWN']._serialized_start=1016
+  _globals['_STOREDOWN']._serialized_end=1104
+  _globals['_LEASEGRANTS']._serialized_start=1107
+  _globals['_LEASEGRANTS']._serialized_end=1410
+  _globals['_LIMITER']._serialized_start=1496
+  _globals['_LIMITER']._serialized_end=1586
 # @@protoc_insertion_point(module_scope)

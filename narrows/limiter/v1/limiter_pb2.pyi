@@ -33,48 +33,50 @@ class Bucket(_message.Message):
     def __init__(self, account: _Optional[str] = ..., gateway: _Optional[str] = ..., limit_name: _Optional[str] = ..., technique: _Optional[_Union[Technique, str]] = ..., window_s: _Optional[int] = ..., key_values: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Ask(_message.Message):
-    __slots__ = ("bucket", "sequence", "limit", "waiting", "ahead", "traceparents")
-    BUCKET_FIELD_NUMBER: _ClassVar[int]
+    __slots__ = ("bucket_index", "sequence", "limit", "waiting", "ahead", "traceparents")
+    BUCKET_INDEX_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     LIMIT_FIELD_NUMBER: _ClassVar[int]
     WAITING_FIELD_NUMBER: _ClassVar[int]
     AHEAD_FIELD_NUMBER: _ClassVar[int]
     TRACEPARENTS_FIELD_NUMBER: _ClassVar[int]
-    bucket: Bucket
+    bucket_index: int
     sequence: int
     limit: int
     waiting: int
     ahead: int
     traceparents: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, bucket: _Optional[_Union[Bucket, _Mapping]] = ..., sequence: _Optional[int] = ..., limit: _Optional[int] = ..., waiting: _Optional[int] = ..., ahead: _Optional[int] = ..., traceparents: _Optional[_Iterable[str]] = ...) -> None: ...
+    def __init__(self, bucket_index: _Optional[int] = ..., sequence: _Optional[int] = ..., limit: _Optional[int] = ..., waiting: _Optional[int] = ..., ahead: _Optional[int] = ..., traceparents: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Report(_message.Message):
-    __slots__ = ("bucket", "sequence", "spent", "returned", "is_closed", "limit")
-    BUCKET_FIELD_NUMBER: _ClassVar[int]
+    __slots__ = ("bucket_index", "sequence", "spent", "returned", "is_closed", "limit")
+    BUCKET_INDEX_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     SPENT_FIELD_NUMBER: _ClassVar[int]
     RETURNED_FIELD_NUMBER: _ClassVar[int]
     IS_CLOSED_FIELD_NUMBER: _ClassVar[int]
     LIMIT_FIELD_NUMBER: _ClassVar[int]
-    bucket: Bucket
+    bucket_index: int
     sequence: int
     spent: int
     returned: int
     is_closed: bool
     limit: int
-    def __init__(self, bucket: _Optional[_Union[Bucket, _Mapping]] = ..., sequence: _Optional[int] = ..., spent: _Optional[int] = ..., returned: _Optional[int] = ..., is_closed: _Optional[bool] = ..., limit: _Optional[int] = ...) -> None: ...
+    def __init__(self, bucket_index: _Optional[int] = ..., sequence: _Optional[int] = ..., spent: _Optional[int] = ..., returned: _Optional[int] = ..., is_closed: _Optional[bool] = ..., limit: _Optional[int] = ...) -> None: ...
 
 class LeaseRequests(_message.Message):
-    __slots__ = ("edge", "asks", "reports", "probe")
+    __slots__ = ("edge", "buckets", "asks", "reports", "probe")
     EDGE_FIELD_NUMBER: _ClassVar[int]
+    BUCKETS_FIELD_NUMBER: _ClassVar[int]
     ASKS_FIELD_NUMBER: _ClassVar[int]
     REPORTS_FIELD_NUMBER: _ClassVar[int]
     PROBE_FIELD_NUMBER: _ClassVar[int]
     edge: str
+    buckets: _containers.RepeatedCompositeFieldContainer[Bucket]
     asks: _containers.RepeatedCompositeFieldContainer[Ask]
     reports: _containers.RepeatedCompositeFieldContainer[Report]
     probe: int
-    def __init__(self, edge: _Optional[str] = ..., asks: _Optional[_Iterable[_Union[Ask, _Mapping]]] = ..., reports: _Optional[_Iterable[_Union[Report, _Mapping]]] = ..., probe: _Optional[int] = ...) -> None: ...
+    def __init__(self, edge: _Optional[str] = ..., buckets: _Optional[_Iterable[_Union[Bucket, _Mapping]]] = ..., asks: _Optional[_Iterable[_Union[Ask, _Mapping]]] = ..., reports: _Optional[_Iterable[_Union[Report, _Mapping]]] = ..., probe: _Optional[int] = ...) -> None: ...
 
 class Grant(_message.Message):
     __slots__ = ("bucket_index", "sequence", "units", "valid_ms", "remaining", "reset_ms", "edges")

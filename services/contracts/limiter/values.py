@@ -40,7 +40,7 @@ class Ask(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True):
-    """Totals of one lease. `is_closed`: given back or used up, nothing more will be spent from it. `limit` is the rule's."""
+    """Totals of one lease. `is_closed`: nothing more will be spent, what is not spent is given back."""
 
     edge: str
     bucket: Bucket
@@ -55,7 +55,11 @@ LeaseRequest = Ask | Report
 
 
 class Grant(msgspec.Struct, frozen=True):
-    """Units to spend until `valid_ms` after the first ask. `remaining` in the window after this grant; `reset_ms` to its end."""
+    """
+    Units to spend until `valid_ms` after the first ask.
+
+    `remaining` in the window after this grant; `reset_ms` until more comes back by itself; `edges` heard of lately.
+    """
 
     bucket: Bucket
     sequence: int
@@ -67,7 +71,7 @@ class Grant(msgspec.Struct, frozen=True):
 
 
 class Refusal(msgspec.Struct, frozen=True):
-    """No units now; ask again after `retry_after_ms`."""
+    """No units now; ask again after `retry_after_ms`, with a new sequence."""
 
     bucket: Bucket
     sequence: int

@@ -40,7 +40,7 @@ async def test_sentinels_name_the_master(server: RedisServer, tmp_path: Path) ->
 
 
 async def test_a_cluster_is_found_from_any_of_its_nodes(tmp_path: Path) -> None:
-    with RedisServer(tmp_path, "--cluster-enabled", "yes") as node:
+    with RedisServer(tmp_path, "--cluster-enabled", "yes", "--cluster-port", str(free_port())) as node:
         node.command("CLUSTER", "ADDSLOTSRANGE", "0", "16383")
         _wait_until(lambda: b"cluster_state:ok" in node.command("CLUSTER", "INFO"))
         async with open_redis(f"redis+cluster://127.0.0.1:1,127.0.0.1:{node.port}") as client:
