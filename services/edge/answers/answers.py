@@ -1,0 +1,203 @@
+"""
+Answers: what this edge knows of the cache.
+
+The near cache answers without waiting. Everything else is a `Recall`: its question goes to the replica that owns the
+key, its replies come here by its call's number. All is said without waiting, in batches with whatever else
+leaves in that turn of the loop; a question that is not answered within 100 ms is a degraded miss.
+
+When a replica's breaker opens, requests without bytes go on alone, and the others hold on as long as the session at
+the other end still stands: a pause of a quarter of a second is no reason to break an answer. When the session is
+gone, so is everything it knew. Hazard: the link tells only the first of the two, so while anything hangs on a link that
+is not up, a timer looks after it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Hashable, Sequence
+from itertools import count
+
+from services.contracts.cache.values import (
+    CacheCall,
+    CacheReply,
+    Fill,
+    Hit,
+    JoinChunk,
+    JoinEnd,
+    JoinHead,
+    Leave,
+    Lookup,
+    Miss,
+    RunEvents,
+)
+from services.edge.answers.budget import Budget
+from services.edge.answers.line import Line
+from services.edge.answers.near import NearCache
+from services.edge.answers.recall import Recall
+from services.edge.answers.runs import RunBuffers
+from services.kit.clock import Clock
+from services.kit.rpc.link import Link, Links
+
+LOOKUP_S_MAX = 0.1
+RECALLS_MAX = 65_536
+NEAR_BYTES_MAX = 64 * 1024 * 1024
+HELD_BYTES_MAX = 128 * 1024 * 1024
+"""Answers under way that this edge holds for its near cache, or for joiners that read slowly."""
+LOOK_AFTER_EVERY_S = 0.02
+
+
+class Answers:
+    """The edge's side of `Exchange`: a `Listener` on its links, and a desk for recalls."""
+
+    def __init__(
+        self,
+        *,
+        links: Links[CacheCall],
+        clock: Clock,
+        near_bytes_max: int = NEAR_BYTES_MAX,
+        held_bytes_max: int = HELD_BYTES_MAX,
+    ) -> None:
+        calls = count(1)
+        self.held = Budget(bytes_max=held_bytes_max)
+        self.runs = RunBuffers(links=links, calls=calls)
+        self._calls = calls
+        self._links = links
+        self._near = NearCache(clock=clock, bytes_max=near_bytes_max)
+        self._recalls: dict[int, Recall] = {}
+        self._lines: dict[Link[CacheCall], Line] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def used_bytes(self) -> int:
+        """What the near cache and all recalls under way hold."""
+        return self._near.used_bytes + self.held.used_bytes
+
+    @property
+    def recalls(self) -> int:
+        """How many are under way."""
+        return len(self._recalls)
+
+    def near(self, key: bytes) -> Hit | None:
+        """The answer, if this edge has it."""
+        return self._near.get(key)
+
+    def recall(self, key: bytes, *, entry_bytes_max: int, traceparent: str = "") -> Recall:
+        """Ask the cache service. A fill holds and stores at most `entry_bytes_max`."""
+        call = next(self._calls)
+        link = self._links.for_key(key)
+        lookup = Lookup(call, key, entry_bytes_max, traceparent)
+        is_asked = (
+            link is not None
+            and len(self._recalls) < RECALLS_MAX
+            and link.send(lookup, key=call, deadline_s=LOOKUP_S_MAX)
+        )
+        recall = Recall(
+            self,
+            call=call,
+            key=key,
+            line=self._line(link) if link is not None and is_asked else None,
+            entry_bytes_max=entry_bytes_max,
+            traceparent=traceparent,
+        )
+        if is_asked:
+            self._recalls[call] = recall
+        else:
+            recall.take(Miss(call, is_degraded=True))
+        return recall
+
+    def close(self) -> None:
+        """Look after nothing any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def opened(self, link: Link[CacheCall]) -> None:
+        """See `Listener`: a new session knows nothing of the calls before it."""
+        self._forget(link)
+
+    def received(self, link: Link[CacheCall], items: Sequence[CacheReply]) -> None:
+        """See `Listener`."""
+        recalls = self._recalls
+        for item in items:
+            if isinstance(item, JoinChunk | JoinHead | JoinEnd):
+                for call in item.calls:
+                    if (recall := recalls.get(call)) is not None:
+                        recall.take(item)
+            elif isinstance(item, RunEvents):
+                self.runs.answered(item)
+            elif (recall := recalls.get(item.call)) is not None:
+                recall.take(item)
+            elif isinstance(item, Fill):
+                self.say(self._line(link), Leave(item.call))
+
+    def expired(self, link: Link[CacheCall], keys: Sequence[Hashable]) -> None:
+        """See `Listener`."""
+        for key in keys:
+            if isinstance(key, int):
+                self._give_up(key)
+
+    def lost(self, link: Link[CacheCall], keys: Sequence[Hashable]) -> None:
+        """See `Listener`."""
+        if not link.is_standing:
+            self._forget(link)
+        for recall in self._on(link):
+            recall.lose_breaker()
+        for key in keys:
+            if isinstance(key, int):
+                self._give_up(key)
+        self._look_after_soon()
+
+    def say(self, line: Line, item: CacheCall) -> bool:
+        """See `Desk`."""
+        is_said = line.say(item)
+        if not line.is_clear:
+            self._look_after_soon()
+        return is_said
+
+    def over(self, recall: Recall) -> None:
+        """See `Desk`."""
+        if self._recalls.pop(recall.call, None) is not None and recall.line is not None:
+            recall.line.link.forget(recall.call)
+
+    def keep_near(self, key: bytes, hit: Hit) -> None:
+        """See `Desk`."""
+        self._near.put(key, hit)
+
+    def _give_up(self, call: int) -> None:
+        """A question was not answered in time, or will not be."""
+        recall = self._recalls.get(call)
+        if recall is None:
+            self.runs.gave_up(call)
+        elif recall.role == "asking":
+            recall.lose_breaker()
+
+    def _line(self, link: Link[CacheCall]) -> Line:
+        line = self._lines.get(link)
+        if line is None:
+            line = self._lines[link] = Line(link)
+        return line
+
+    def _on(self, link: Link[CacheCall]) -> list[Recall]:
+        return [recall for recall in self._recalls.values() if recall.line is not None and recall.line.link is link]
+
+    def _forget(self, link: Link[CacheCall]) -> None:
+        """The session at the other end is gone."""
+        line = self._lines.pop(link, None)
+        if line is not None:
+            line.forget()
+        for recall in self._on(link):
+            recall.lose_session()
+
+    def _look_after_soon(self) -> None:
+        if self._timer is None and any(not line.is_clear or not line.link.is_up for line in self._lines.values()):
+            self._timer = asyncio.get_running_loop().call_later(LOOK_AFTER_EVERY_S, self._look_after)
+
+    def _look_after(self) -> None:
+        """Say what waits on links that take things again; give up what hangs on a session that is gone."""
+        self._timer = None
+        for link, line in list(self._lines.items()):
+            if not link.is_standing:
+                self._forget(link)
+            else:
+                line.say_waiting()
+        self._look_after_soon()

@@ -1,0 +1,97 @@
+"""
+What a recall holds: a filler's own copy of the answer, or what a joiner has not read yet.
+
+Both are bounded twice: each by the gateway's `maxEntryBytes`, all together by the edge's budget. A filler's
+copy that outgrows a bound is let go, and its answer is not in the near cache; a joiner that falls behind by more is
+cut off. Hazard: what is held is given back to the budget exactly once.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from services.contracts.cache.values import Fill, FillHead, Hit, JoinChunk, JoinEnd, JoinHead, Miss
+from services.edge.answers.budget import Budget
+
+Next = JoinHead | JoinChunk | JoinEnd | Fill | Miss
+
+BEHIND_BYTES_MIN = 1024 * 1024
+"""What a joiner may be behind by, however small `maxEntryBytes` is."""
+
+
+class Copy:
+    """A filler's copy of its answer, for the near cache."""
+
+    __slots__ = ("_budget", "_bytes_max", "_chunks", "_held_bytes", "_is_whole")
+
+    def __init__(self, budget: Budget, *, bytes_max: int) -> None:
+        self._budget = budget
+        self._bytes_max = bytes_max
+        self._chunks: list[bytes] = []
+        self._held_bytes = 0
+        self._is_whole = True
+
+    def add(self, chunk: bytes) -> None:
+        """The next bytes."""
+        if not self._is_whole:
+            return
+        if self._held_bytes + len(chunk) > self._bytes_max or not self._budget.take(len(chunk)):
+            self._is_whole = False
+            self.let_go()
+            return
+        self._held_bytes += len(chunk)
+        self._chunks.append(chunk)
+
+    def hit(self, head: FillHead, facts: str) -> Hit | None:
+        """The whole answer as others will get it; None when it was not held."""
+        if not self._is_whole:
+            return None
+        return Hit(0, head.status, head.headers, tuple(self._chunks), facts or head.facts, head.ttl_s)
+
+    def let_go(self) -> None:
+        """Hold nothing any more."""
+        self._budget.give(self._held_bytes)
+        self._held_bytes = 0
+        self._chunks = []
+
+
+class Unread:
+    """What has come for a joiner and was not read yet."""
+
+    __slots__ = ("_budget", "_bytes_max", "_held_bytes", "_items")
+
+    def __init__(self, budget: Budget, *, bytes_max: int) -> None:
+        self._budget = budget
+        self._bytes_max = max(bytes_max, BEHIND_BYTES_MIN)
+        self._items: deque[Next] = deque()
+        self._held_bytes = 0
+
+    def __bool__(self) -> bool:
+        return bool(self._items)
+
+    def put(self, item: JoinHead | JoinEnd | Fill | Miss) -> None:
+        """Something small."""
+        self._items.append(item)
+
+    def put_chunk(self, item: JoinChunk) -> bool:
+        """The next bytes; False when that is too much."""
+        size_bytes = len(item.chunk)
+        if self._held_bytes + size_bytes > self._bytes_max or not self._budget.take(size_bytes):
+            return False
+        self._held_bytes += size_bytes
+        self._items.append(item)
+        return True
+
+    def pop(self) -> Next:
+        """The oldest."""
+        item = self._items.popleft()
+        if isinstance(item, JoinChunk):
+            self._held_bytes -= len(item.chunk)
+            self._budget.give(len(item.chunk))
+        return item
+
+    def let_go(self) -> None:
+        """Nobody will read it."""
+        self._budget.give(self._held_bytes)
+        self._held_bytes = 0
+        self._items.clear()

@@ -1,0 +1,58 @@
+"""
+A line: what this edge says to one cache replica, in order and without a hole, for as long as a session stands.
+
+A link whose breaker is open takes nothing for a moment, and so does one whose queue is full. An answer that is
+being filled must not lose a chunk to that, so what is not taken waits here, bounded, until the link takes things
+again. Hazard: when the session is gone, what waits is for nobody; `forget` it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from services.contracts.cache.values import CacheCall, FillChunk
+from services.kit.rpc.link import Link
+
+WAITING_BYTES_MAX = 8 * 1024 * 1024
+WAITING_ITEMS_MAX = 65_536
+
+
+class Line:
+    """One replica's link, with a place to wait."""
+
+    __slots__ = ("_waiting", "_waiting_bytes", "link")
+
+    def __init__(self, link: Link[CacheCall]) -> None:
+        self.link = link
+        self._waiting: deque[CacheCall] = deque()
+        self._waiting_bytes = 0
+
+    @property
+    def is_clear(self) -> bool:
+        """Nothing waits."""
+        return not self._waiting
+
+    def say(self, item: CacheCall) -> bool:
+        """Say it now or soon; False if it will never be said."""
+        if not self._waiting and self.link.send(item):
+            return True
+        if not self.link.is_standing or len(self._waiting) >= WAITING_ITEMS_MAX:
+            return False
+        if isinstance(item, FillChunk):
+            if self._waiting_bytes + len(item.chunk) > WAITING_BYTES_MAX:
+                return False
+            self._waiting_bytes += len(item.chunk)
+        self._waiting.append(item)
+        return True
+
+    def say_waiting(self) -> None:
+        """Say what waits, as far as the link takes it."""
+        while self._waiting and self.link.send(self._waiting[0]):
+            item = self._waiting.popleft()
+            if isinstance(item, FillChunk):
+                self._waiting_bytes -= len(item.chunk)
+
+    def forget(self) -> None:
+        """The session is gone."""
+        self._waiting.clear()
+        self._waiting_bytes = 0

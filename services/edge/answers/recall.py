@@ -1,0 +1,299 @@
+"""
+A recall: one request's conversation with the cache.
+
+It begins with a question and goes one of four ways. A hit or a miss ends it. `Fill`: this request asks the provider and
+says what it gets, with `head`, `chunk` and `end`. `Join`: another request is asking, and `next` brings its answer as
+it comes; a joiner without bytes may still be made the filler.
+
+Saying never waits, and a request loses nothing when the cache is lost: a filler goes on for its own client and the
+near cache, a joiner without bytes goes on alone. Only a joiner that has bytes cannot: its answer ends broken. A client
+that leaves need not end a fill: while `has_joiners`, others wait for its answer.
+
+There is no task and, unless somebody waits, no future. Hazard: whoever begins a recall ends it, with `end` or `leave`,
+also when cancelled. Both may be called again and do nothing then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Literal, Protocol
+
+from services.contracts.cache.values import (
+    CacheCall,
+    Fill,
+    FillChunk,
+    FillEnd,
+    FillHead,
+    Hit,
+    HitPart,
+    Join,
+    JoinChunk,
+    JoinEnd,
+    JoinHead,
+    Leave,
+    Miss,
+    Outcome,
+    Watched,
+)
+from services.edge.answers.budget import Budget
+from services.edge.answers.cacheable import replayed_headers
+from services.edge.answers.held import Copy, Next, Unread
+from services.edge.answers.line import Line
+
+First = Hit | Fill | Join | Miss
+Told = First | HitPart | Watched | JoinHead | JoinChunk | JoinEnd
+Role = Literal["asking", "joining", "following", "filling", "over"]
+
+CHUNK_BYTES_MAX = 1024 * 1024
+"""A longer piece of an answer is said in several, because a message holds no more."""
+
+
+class Desk(Protocol):
+    """What a recall needs of `Answers`."""
+
+    held: Budget
+
+    def over(self, recall: Recall) -> None:
+        """The recall has ended; no reply is for it any more."""
+        ...
+
+    def keep_near(self, key: bytes, hit: Hit) -> None:
+        """A whole answer for the near cache."""
+        ...
+
+    def say(self, line: Line, item: CacheCall) -> bool:
+        """Say something on this line; False if it will never be said."""
+        ...
+
+
+class Recall:
+    """One request's way through the cache. `line` is None where there is nobody to talk to."""
+
+    __slots__ = (
+        "_copy",
+        "_desk",
+        "_first",
+        "_head",
+        "_is_heard",
+        "_parts",
+        "_traceparent",
+        "_unread",
+        "_unwatched",
+        "_waiter",
+        "call",
+        "has_joiners",
+        "key",
+        "line",
+        "role",
+    )
+
+    def __init__(
+        self, desk: Desk, *, call: int, key: bytes, line: Line | None, entry_bytes_max: int, traceparent: str
+    ) -> None:
+        self.call = call
+        self.key = key
+        self.line = line
+        self.role: Role = "asking"
+        self.has_joiners = False
+        """For a filler: others wait for this answer."""
+        self._desk = desk
+        self._traceparent = traceparent
+        self._copy = Copy(desk.held, bytes_max=entry_bytes_max)
+        self._unread = Unread(desk.held, bytes_max=entry_bytes_max)
+        self._first: First | None = None
+        self._parts: Hit | None = None
+        self._head: FillHead | None = None
+        self._is_heard = True
+        """All that was said so far reaches the cache service."""
+        self._unwatched: Callable[[], None] | None = None
+        self._waiter: asyncio.Future[None] | None = None
+
+    async def first(self) -> First:
+        """What the cache says; within 100 ms, a degraded miss if it says nothing."""
+        while self._first is None:
+            await self._change()
+        return self._first
+
+    async def next(self, *, timeout_s: float | None = None) -> Next:
+        """
+        For a joiner: the head, then chunks, then the end; or `Fill` or a miss instead of a head.
+
+        Raises TimeoutError when nothing comes for that long.
+        """
+        if not self._unread:
+            async with asyncio.timeout(timeout_s):
+                while not self._unread:
+                    await self._change()
+        return self._unread.pop()
+
+    def head(self, status: int, headers: Sequence[tuple[bytes, bytes]], ttl_s: int, facts: str = "") -> None:
+        """The filler's answer begins."""
+        if self.role == "filling" and self._head is None:
+            self._head = FillHead(self.call, status, replayed_headers(headers), ttl_s, facts, self._traceparent)
+            self._say(self._head)
+
+    def chunk(self, chunk: bytes) -> None:
+        """The filler's next bytes, as they came."""
+        if self.role != "filling" or self._head is None:
+            return
+        self._copy.add(chunk)
+        for start in range(0, len(chunk), CHUNK_BYTES_MAX):
+            self._say(FillChunk(self.call, chunk[start : start + CHUNK_BYTES_MAX]))
+
+    def end(self, outcome: Outcome, facts: str = "") -> None:
+        """The filler is done. A whole answer is in the near cache when this returns."""
+        if self.role != "filling":
+            return
+        if self._head is None and outcome == "whole":
+            outcome = "uncacheable"
+        if self._head is not None and outcome == "whole":
+            near = self._copy.hit(self._head, facts)
+            if near is not None:
+                self._desk.keep_near(self.key, near)
+        if not self._is_heard:
+            self._is_heard = True
+            outcome = "failed"
+        self._say(FillEnd(self.call, outcome, facts))
+        self._over()
+
+    def leave(self) -> None:
+        """The request needs the cache no more. A filler's unfinished answer has failed."""
+        if self.role == "filling":
+            self.end("failed")
+        elif self.role != "over":
+            self._say(Leave(self.call))
+            self._over()
+        self._unread.let_go()
+
+    def when_unwatched(self, call: Callable[[], None]) -> None:
+        """For a filler whose own client has left: call this once, as soon as nobody waits for its answer."""
+        if self.has_joiners:
+            self._unwatched = call
+        else:
+            call()
+
+    def take(self, item: Told) -> None:
+        """A reply of the cache service."""
+        match item:
+            case JoinChunk():
+                self._take_chunk(item)
+            case JoinHead():
+                if self.role == "joining":
+                    self.role = "following"
+                    self._put(item)
+            case JoinEnd():
+                if self.role in ("joining", "following"):
+                    self._put(item)
+                    self._over()
+            case Watched():
+                self._take_watched(is_watched=item.is_watched)
+            case Hit() | HitPart():
+                self._take_hit(item)
+            case Join() | Fill() | Miss():
+                self._take_turn(item)
+
+    def lose_breaker(self) -> None:
+        """The replica says nothing for a while: whoever has no bytes goes on without it, the others hold on."""
+        if self.role in ("asking", "joining"):
+            self._say(Leave(self.call))
+            self._take_turn(Miss(self.call, is_degraded=True))
+
+    def lose_session(self) -> None:
+        """The replica has forgotten this call."""
+        self.line = None
+        if self.role in ("asking", "joining"):
+            self._take_turn(Miss(self.call, is_degraded=True))
+        elif self.role == "following":
+            self._break_off()
+        elif self.role == "filling":
+            self._take_watched(is_watched=False)
+
+    def _take_turn(self, item: Fill | Join | Miss) -> None:
+        """The first answer, or a joiner's turn to fill or to go on alone."""
+        if self.role == "asking":
+            self._first = item
+            self._wake()
+        elif self.role == "joining" and not isinstance(item, Join):
+            self._put(item)
+        else:
+            return
+        if isinstance(item, Miss):
+            self._over()
+        else:
+            self.role = "filling" if isinstance(item, Fill) else "joining"
+
+    def _take_hit(self, item: Hit | HitPart) -> None:
+        """A hit, whole or in parts; for a joiner it is the answer it waits for, already at its end."""
+        hit = item if isinstance(item, Hit) else _with_part(self._parts, item)
+        if hit is None or hit.is_partial:
+            self._parts = hit
+            return
+        self._desk.keep_near(self.key, hit)
+        if self.role == "asking":
+            self._first = hit
+            self._wake()
+            self._over()
+        elif self.role == "joining":
+            self.role = "following"
+            self._put(JoinHead((self.call,), hit.status, hit.headers, hit.facts))
+            for chunk in hit.chunks:
+                self._take_chunk(JoinChunk((self.call,), chunk))
+            self.take(JoinEnd((self.call,), "whole", hit.facts))
+
+    def _take_chunk(self, item: JoinChunk) -> None:
+        """The next bytes. A request that is too far behind is cut off."""
+        if self.role != "following":
+            return
+        if self._unread.put_chunk(item):
+            self._wake()
+        else:
+            self._say(Leave(self.call))
+            self._break_off()
+
+    def _take_watched(self, *, is_watched: bool) -> None:
+        self.has_joiners = is_watched
+        if not is_watched and self._unwatched is not None:
+            call, self._unwatched = self._unwatched, None
+            call()
+
+    def _break_off(self) -> None:
+        self._put(JoinEnd((self.call,), "failed", ""))
+        self._over()
+
+    def _say(self, item: CacheCall) -> None:
+        """Say it, unless something before it was lost: of an answer with a hole only the end is said, as failed."""
+        if self.line is not None and self._is_heard:
+            self._is_heard = self._desk.say(self.line, item)
+
+    def _over(self) -> None:
+        """No more is said or heard; a joiner may still read what has come."""
+        self.role = "over"
+        self.has_joiners = False
+        self._unwatched = None
+        self._copy.let_go()
+        self._desk.over(self)
+
+    def _put(self, item: JoinHead | JoinEnd | Fill | Miss) -> None:
+        self._unread.put(item)
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def _change(self) -> None:
+        """Wait until something has come."""
+        self._waiter = asyncio.get_running_loop().create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+
+def _with_part(hit: Hit | None, part: HitPart) -> Hit | None:
+    """The hit with what came later of it."""
+    if hit is None:
+        return None
+    chunks = hit.chunks + part.chunks
+    return Hit(hit.call, hit.status, hit.headers, chunks, hit.facts, hit.ttl_left_s, not part.is_last)
