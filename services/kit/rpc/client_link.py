@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
 from typing import Generic
 
 from services.kit.clock import Clock
@@ -24,6 +25,15 @@ from services.kit.rpc.outbox import Outbox
 from services.kit.rpc.outstanding import Outstanding
 from services.kit.rpc.silence import Silence
 from services.kit.rpc.ticker import Ticker
+
+
+@dataclass(slots=True)
+class Traffic:
+    """Items that were sent, received, and refused by `send`, of all links that share this."""
+
+    sent: int = 0
+    received: int = 0
+    dropped: int = 0
 
 
 class ClientLink(Generic[Out, In]):
@@ -38,6 +48,7 @@ class ClientLink(Generic[Out, In]):
         clock: Clock,
         bounds: Bounds,
         silence: Silence,
+        traffic: Traffic,
         changed: Callable[[], None],
     ) -> None:
         self.address = address
@@ -54,18 +65,15 @@ class ClientLink(Generic[Out, In]):
         self._kept = _Kept(conversation, bounds) if conversation.replays else None
         self._keys_max = bounds.keys_max
         self._silence = silence
+        self._traffic = traffic
         self._ticker = Ticker(self._tick)
         self._changed = changed
         self._is_announced = False
 
     def send(self, item: Out, *, key: Hashable | None = None, deadline_s: float | None = None) -> bool:
         """Put an item into the next message; False if it was not taken."""
-        if not self.is_up:
-            return False
-        if key is None:
-            if not self._outbox.put(item):
-                return False
-        elif not self._put_owed(item, key, deadline_s):
+        if not self.is_up or not (self._outbox.put(item) if key is None else self._put_owed(item, key, deadline_s)):
+            self._traffic.dropped += 1
             return False
         self.wake.set()
         return True
@@ -81,7 +89,9 @@ class ClientLink(Generic[Out, In]):
 
     def take(self) -> list[Out]:
         """The items of the next message."""
-        return self._outbox.take()
+        items = self._outbox.take()
+        self._traffic.sent += len(items)
+        return items
 
     def stand(self) -> None:
         """A stream stands, with a fresh session at its end."""
@@ -104,6 +114,7 @@ class ClientLink(Generic[Out, In]):
         if probe and self._silence.echoed(probe, self._monotonic_s()):
             self._rise()
         if items:
+            self._traffic.received += len(items)
             self._listener.received(self, items)
 
     def broke(self) -> None:

@@ -21,7 +21,7 @@ from typing import Generic
 from services.kit.clock import Clock
 from services.kit.errors import NarrowsError, Overloaded
 from services.kit.rpc.bounds import DEFAULT_BOUNDS, Bounds
-from services.kit.rpc.client_link import ClientLink
+from services.kit.rpc.client_link import ClientLink, Traffic
 from services.kit.rpc.link import Conversation, Conversations, In, Link, Listener, Out, Peer, QuietLinks, Session
 from services.kit.rpc.outbox import Outbox
 from services.kit.rpc.silence import Silence
@@ -91,6 +91,7 @@ class LocalLinks(Generic[Out, In]):
             clock=self._clock,
             bounds=self._bounds,
             silence=Silence(patience_s=math.inf),
+            traffic=Traffic(),
             changed=_nobody_asks,
         )
         self._running = asyncio.create_task(self._run(self._link), name=f"local {self._conversation.method}")

@@ -22,15 +22,17 @@ from typing import Generic
 
 from services.kit.clock import Clock
 from services.kit.health import Dependencies
+from services.kit.names import MetricName
 from services.kit.rpc.backoff import Backoff
 from services.kit.rpc.bounds import DEFAULT_BOUNDS, Bounds
 from services.kit.rpc.channel import open_channel
-from services.kit.rpc.client_link import ClientLink
+from services.kit.rpc.client_link import ClientLink, Traffic
 from services.kit.rpc.link import Conversation, In, Link, Listener, Out, QuietLinks
 from services.kit.rpc.rendezvous import Rendezvous, ranked
 from services.kit.rpc.silence import Silence
 from services.kit.rpc.stream import SupervisedStream
 from services.kit.rpc.target import Address, Name, Resolve, Target, parse_target, replica_of, resolve
+from services.kit.telemetry.metrics import Metrics
 from services.kit.telemetry.tracing import Tracer
 from services.kit.tls import TlsFiles
 
@@ -54,8 +56,11 @@ class ReplicaOptions:
     dependencies: Dependencies
     tls: TlsFiles | None = None
     tracer: Tracer | None = None
+    metrics: Metrics | None = None
     resolve: Resolve = resolve
     bounds: Bounds = DEFAULT_BOUNDS
+    resolve_every_s: float = RESOLVE_EVERY_S
+    drain_s: float = DRAIN_S
 
 
 @asynccontextmanager
@@ -69,6 +74,7 @@ async def replicas(
     dependencies: Dependencies,
     tls: TlsFiles | None = None,
     tracer: Tracer | None = None,
+    metrics: Metrics | None = None,
     resolve: Resolve = resolve,
     bounds: Bounds = DEFAULT_BOUNDS,
 ) -> AsyncIterator[QuietLinks[Out, In]]:
@@ -84,6 +90,7 @@ async def replicas(
         dependencies=dependencies,
         tls=tls,
         tracer=tracer,
+        metrics=metrics,
         resolve=resolve,
         bounds=bounds,
     )
@@ -115,13 +122,17 @@ class Replicas(Generic[Out, In]):
         self._ranked: list[ClientLink[Out, In]] = []
         self._rendezvous = Rendezvous(())
         self._chosen: ClientLink[Out, In] | None = None
+        self._traffic = Traffic()
         self._is_closing = False
-        self._is_tried = False
-        """Before the first failure nothing is known, and a name nobody reported counts as up."""
+        self._is_seen = False
+        """A try has come to an end; before that there is nothing to report."""
 
     def listen(self, listener: Listener[Out, In]) -> None:
         """Open streams to every known replica and tell this listener."""
         self._listener = listener
+        if self._options.metrics is not None:
+            self._options.metrics.gauge(MetricName.STREAMS).watch(self._count_streams)
+            self._options.metrics.counter(MetricName.STREAM_ITEMS).watch(self._count_items)
         self._settle()
         if self._target.names or self._options.tls is not None:
             self._following = asyncio.create_task(self._follow(), name=f"replicas {self._conversation.method}")
@@ -159,7 +170,7 @@ class Replicas(Generic[Out, In]):
             await asyncio.gather(*(self._look_up(name) for name in self._target.names))
             self._settle()
             self._renew()
-            await asyncio.sleep(RESOLVE_EVERY_S)
+            await asyncio.sleep(self._options.resolve_every_s)
 
     async def _look_up(self, name: Name) -> None:
         try:
@@ -173,7 +184,7 @@ class Replicas(Generic[Out, In]):
             self._found[name] = tuple(replica_of(name, ip) for ip in found)
         else:
             self._unknown.add(name)
-            self._is_tried = True
+            self._is_seen = True
 
     def _settle(self) -> None:
         """Start streams to new addresses, retire those of vanished ones."""
@@ -208,6 +219,7 @@ class Replicas(Generic[Out, In]):
             clock=options.clock,
             bounds=options.bounds,
             silence=Silence(),
+            traffic=self._traffic,
             changed=self._changed,
         )
         stream = SupervisedStream(
@@ -238,12 +250,20 @@ class Replicas(Generic[Out, In]):
             self._known[name] = self._successors.pop(name)
             self._rank()
         is_up = any(link.is_up for link in self._ranked)
-        if is_up or self._is_tried:
+        self._is_seen = self._is_seen or is_up
+        if self._is_seen:
             self._options.dependencies.report(self._conversation.dependency, "up" if is_up else "down")
 
     def _tried_in_vain(self) -> None:
-        self._is_tried = True
+        self._is_seen = True
         self._changed()
+
+    def _count_streams(self) -> dict[tuple[str, ...], float]:
+        return {(self._conversation.dependency,): sum(link.is_up for link in self._ranked)}
+
+    def _count_items(self) -> dict[tuple[str, ...], float]:
+        traffic = {"sent": self._traffic.sent, "received": self._traffic.received, "dropped": self._traffic.dropped}
+        return {(self._conversation.dependency, outcome): count for outcome, count in traffic.items()}
 
     def _retire(self, replica: _Replica[Out, In]) -> None:
         self._retiring[replica] = asyncio.create_task(self._drain(replica), name=f"drain {replica.address.name}")
@@ -251,7 +271,7 @@ class Replicas(Generic[Out, In]):
     async def _drain(self, replica: _Replica[Out, In]) -> None:
         """Let those in the middle of something end it, then close."""
         if replica.link.is_up:
-            await asyncio.sleep(DRAIN_S)
+            await asyncio.sleep(self._options.drain_s)
         await _finish(replica)
         del self._retiring[replica]
 

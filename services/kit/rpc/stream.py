@@ -20,6 +20,7 @@ from typing import Generic
 import grpc.aio
 
 from services.kit.clock import Clock
+from services.kit.names import Attribute
 from services.kit.rpc.backoff import Backoff
 from services.kit.rpc.channel import ByteStream, open_stream
 from services.kit.rpc.client_link import ClientLink
@@ -147,7 +148,11 @@ class SupervisedStream(Generic[Out, In]):
         if not links:
             return None
         service, _, method = self._conversation.method.lstrip("/").partition("/")
-        attributes = {"rpc.system": "grpc", "rpc.service": service, "rpc.method": method}
+        attributes: dict[str, str] = {
+            Attribute.RPC_SYSTEM: "grpc",
+            Attribute.RPC_SERVICE: service,
+            Attribute.RPC_METHOD: method,
+        }
         return self._tracer.start(
             f"{service}/{method}", kind="client", attributes=attributes, links=links[:SPAN_LINKS_MAX]
         )
