@@ -171,13 +171,25 @@ def _content(path: Path) -> bytes | str:
         return f"cannot be read: {error.strerror}"
 
 
-def _read(content: bytes | str, title: str) -> Reading:
+def read_text(path: Path) -> str | Refusal:
+    """The text of a resource file, or the refusal of the whole."""
+    return _text(_content(path), str(path))
+
+
+def _text(content: bytes | str, title: str) -> str | Refusal:
     if isinstance(content, str):
-        return Reading((), (Refusal(title, content),), is_whole=False)
+        return Refusal(title, content)
     try:
-        return read_documents(content.decode("utf-8-sig"), title=title)
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError:
-        return Reading((), (Refusal(title, "is not UTF-8 text"),), is_whole=False)
+        return Refusal(title, "is not UTF-8 text")
+
+
+def _read(content: bytes | str, title: str) -> Reading:
+    text = _text(content, title)
+    if isinstance(text, Refusal):
+        return Reading((), (text,), is_whole=False)
+    return read_documents(text, title=title)
 
 
 def _fingerprint(content: bytes | str) -> bytes:

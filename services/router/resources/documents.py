@@ -52,17 +52,17 @@ class Envelope(Struct, frozen=True, forbid_unknown_fields=True):
     api_version: Annotated[Literal["narrows.dev/v1alpha1"], Meta(description="May be left out of a file.")] = named(
         name="apiVersion", default=API_VERSION
     )
-    spec: Annotated[dict[str, Any] | None, Meta(description="What it says; absent or empty: all defaults.")] = None
+    spec: Annotated[Any, Meta(description="What it says; absent or empty: all defaults.")] = None
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One resource as written. `age` sorts the older one first: of a file, its place there."""
+    """One resource as written; its spec is not judged yet. `age` sorts the older one first: of a file, by its place."""
 
     kind: Kind
     namespace: str
     name: str
-    spec: Mapping[str, object]
+    spec: object
     age: tuple[float, str]
 
     @property
@@ -125,13 +125,15 @@ def read_documents(text: str, *, title: str) -> Reading:
 
 
 def _collect(content: object, position: int, collected: _Collected) -> None:
-    envelope = parse(content, Envelope, path=())
+    spec = content.get("spec") if isinstance(content, Mapping) else None
+    outside = {**content, "spec": None} if isinstance(content, Mapping) else content
+    envelope = parse(outside, Envelope, path=())
     if isinstance(envelope, list):
         collected.unreadable(_label(content, position), reason_of(envelope))
         return
-    metadata = envelope.metadata
-    spec = {} if envelope.spec is None else envelope.spec
-    document = Document(envelope.kind, metadata.namespace, metadata.name, spec, (float(position), metadata.name))
+    name = envelope.metadata.name
+    age = (float(position), name)
+    document = Document(envelope.kind, envelope.metadata.namespace, name, {} if spec is None else spec, age)
     first = collected.positions.setdefault(document.identity, position)
     if first != position:
         fault = Fault(("metadata", "name"), f"declared again by document {position}; document {first} stands")
@@ -202,14 +204,12 @@ class _Loader(yaml.CSafeLoader):
     """The safe loader, without keys that stand twice."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001
-        seen: set[object] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if not isinstance(key, Hashable):
-                raise yaml.constructor.ConstructorError(None, None, "a key must be a string", key_node.start_mark)
-            if key in seen and key_node.tag != "tag:yaml.org,2002:merge":
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {str(key)[:64]} stands twice", key_node.start_mark
-                )
-            seen.add(key)
+        seen: set[tuple[str, str]] = set()
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.constructor.ConstructorError(None, None, "a key must be a string", key.start_mark)
+            if (key.tag, key.value) in seen:
+                message = f"the key {key.value[:64]} stands twice"
+                raise yaml.constructor.ConstructorError(None, None, message, key.start_mark)
+            seen.add((key.tag, key.value))
         return super().construct_mapping(node, deep=deep)

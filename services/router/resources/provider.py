@@ -10,6 +10,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct, field
 
+from services.dialects.catalogue import DIALECTS
 from services.router.resources.scalars import HeaderName, ShellPattern, Url
 
 Price = Annotated[float, Meta(ge=0, le=1_000_000)]
@@ -32,7 +33,15 @@ class ProviderSpec(Struct, frozen=True, forbid_unknown_fields=True):
     """Used as `/custom-<name>/...` and, on the unified endpoints, as model `custom-<name>/<model>`."""
 
     base_url: Annotated[Url, Meta(description="The path after the provider is appended to it.")] = field(name="baseURL")
-    dialect: Annotated[str, Meta(min_length=1, max_length=64, description="What it speaks, by name.")] = "openai"
+    dialect: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            max_length=64,
+            description=f"What it speaks: {', '.join(DIALECTS)}. The default is what most model servers speak.",
+            extra_json_schema={"enum": list(DIALECTS)},
+        ),
+    ] = DIALECTS[0]
     key_header: Annotated[
         HeaderName,
         Meta(description="The header that carries its key; in `authorization` a stored key is sent as `Bearer <key>`."),

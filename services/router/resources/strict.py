@@ -9,6 +9,7 @@ JSON: mappings, lists, strings, numbers, booleans and null.
 from __future__ import annotations
 
 import difflib
+import functools
 import math
 import re
 from collections.abc import Iterator, Mapping
@@ -19,7 +20,7 @@ from msgspec import inspect
 
 from services.router.resources.faults import Fault, Path
 
-Model = TypeVar("Model")
+Model = TypeVar("Model", bound=msgspec.Struct)
 
 Extra = Mapping[str, Any]
 
@@ -30,10 +31,16 @@ _SHOWN_LENGTH_MAX = 60
 
 def parse(value: object, model: type[Model], *, path: Path) -> Model | list[Fault]:
     """The model, or everything that is wrong with the value."""
-    faults = list(_faults(value, inspect.type_info(model), path))
+    faults = list(_faults(value, _shape_of(model), path))
     if faults:
         return faults
     return msgspec.convert(value, model)
+
+
+@functools.cache
+def _shape_of(model: type[msgspec.Struct]) -> inspect.Type:
+    """What msgspec knows of a model: always the same, and 10 ms of work."""
+    return inspect.type_info(model)
 
 
 def _faults(value: object, shape: inspect.Type, path: Path, extra: Extra = _NONE) -> Iterator[Fault]:

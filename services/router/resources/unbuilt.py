@@ -30,7 +30,7 @@ UNBUILT = (
 )
 
 
-def unbuilt_faults(kind: str, spec: Mapping[str, object]) -> Iterator[Fault]:
+def unbuilt_faults(kind: str, spec: object) -> Iterator[Fault]:
     """One fault for each use of something that is not built yet. Absent and empty are no use."""
     for row in UNBUILT:
         if row.kind == kind:
