@@ -1,0 +1,137 @@
+"""
+Answer: a provider's answer as it comes.
+
+The connection fills it from the loop's callbacks; one reader takes from it. A small answer is whole when `send`
+returns, and then nothing here waits or makes a future. Hazard: an answer that is dropped unfinished holds its
+connection until the provider or the idle timeout ends it; whoever has one must take it to its end or `abort()` it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol
+
+from services.kit.errors import StreamBroken
+
+
+class Line(Protocol):
+    """The connection that an answer comes from, as the answer sees it."""
+
+    def taken(self) -> None:
+        """Everything that had come was taken; more may be read."""
+        ...
+
+    def write(self, chunk: bytes) -> None:
+        """Send bytes after an upgrade."""
+        ...
+
+    async def drained(self) -> None:
+        """Wait until what was written has mostly left."""
+        ...
+
+    def abort(self) -> None:
+        """Close at once."""
+        ...
+
+
+class UpstreamAnswer:
+    """Head and body of one answer. The attributes are for reading; the connection writes them."""
+
+    __slots__ = (
+        "_loop",
+        "connected_at",
+        "failure",
+        "head_at",
+        "headers",
+        "is_finished",
+        "is_framed",
+        "is_replaceable",
+        "line",
+        "parts",
+        "reason",
+        "status",
+        "waiter",
+        "written_at",
+    )
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, line: Line, connected_at: float) -> None:
+        self._loop = loop
+        self.line: Line | None = line
+        self.status = 0
+        self.reason = b""
+        self.headers: list[tuple[bytes, bytes]] = []
+        """As they came: order, case and duplicates."""
+        self.is_framed = True
+        """False: the body ends by closing, so that a cut cannot be told from its end."""
+        self.is_finished = False
+        self.is_replaceable = False
+        """It failed before any byte on a connection that had been idle: another connection may do."""
+        self.failure: Exception | None = None
+        self.parts: list[bytes] = []
+        self.waiter: asyncio.Future[None] | None = None
+        self.connected_at = connected_at
+        self.written_at = connected_at
+        self.head_at = 0.0
+
+    @property
+    def has_bytes(self) -> bool:
+        """Some of the body is here and not taken yet."""
+        return bool(self.parts)
+
+    def take(self) -> list[bytes]:
+        """What has come since, without waiting."""
+        parts, self.parts = self.parts, []
+        if self.line is not None:
+            self.line.taken()
+        return parts
+
+    async def more(self) -> bool:
+        """
+        Wait for bytes or the end; False at the proper end.
+
+        Raises StreamBroken when it is cut or malformed, StreamStalled when the provider is silent for too long.
+        """
+        while not self.parts:
+            if self.is_finished:
+                return False
+            if self.failure is not None:
+                raise self.failure
+            await self.wait()
+        return True
+
+    def abort(self) -> None:
+        """Nobody wants the rest: the connection closes at once. Does nothing at the end or the second time."""
+        line, self.line = self.line, None
+        if line is not None:
+            self.fail(StreamBroken("the answer was given up"))
+            line.abort()
+
+    def write(self, chunk: bytes) -> None:
+        """Send bytes to the provider after an upgrade (status 101). Raises StreamBroken when it is over."""
+        if self.line is None:
+            raise self.failure or StreamBroken("the provider closed the connection")
+        self.line.write(chunk)
+
+    async def drain(self) -> None:
+        """Wait until the provider has taken most of what was written."""
+        if self.line is not None:
+            await self.line.drained()
+
+    def wait(self) -> asyncio.Future[None]:
+        """Done at the next change: a head, bytes, the end, a failure."""
+        self.waiter = waiter = self._loop.create_future()
+        return waiter
+
+    def wake(self) -> None:
+        """Something has changed."""
+        waiter = self.waiter
+        if waiter is not None:
+            self.waiter = None
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def fail(self, error: Exception) -> None:
+        """There will be no proper end. Bytes that came before can still be taken."""
+        if self.failure is None and not self.is_finished:
+            self.failure = error
+            self.wake()

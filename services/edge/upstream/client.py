@@ -1,0 +1,118 @@
+"""
+Client: requests to providers, the fast way.
+
+`send` is the whole of it: take an idle connection or open one, write, and return when the final head has come; a
+small answer is whole by then. The pool knows where connections come from (pools.py, dialer.py), the connection what
+happens on them (connection.py, reader.py), the answer is what the pipeline reads (answer.py).
+
+Hazard: a provider may close an idle connection in the moment in which it is used. Then nothing of an answer has come,
+and the request goes out once more on a new connection; the caller does not count that as an attempt. Only a request
+whose body can be sent again is, and only once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from types import TracebackType
+
+from services.edge.upstream.answer import UpstreamAnswer
+from services.edge.upstream.bounds import PoolBounds, UpstreamStats
+from services.edge.upstream.connection import UpstreamConnection
+from services.edge.upstream.dialer import Dialer
+from services.edge.upstream.pools import ConnectionPools
+from services.edge.upstream.proxies import ProxyRules
+from services.edge.upstream.race import HEAD_START_S, Connect, connect_socket
+from services.edge.upstream.request import UpstreamRequest
+from services.edge.upstream.resolver import Resolver, SystemResolver
+from services.edge.upstream.tls import SessionContext
+from services.kit.clock import Clock
+
+
+class UpstreamClient:
+    """An async context manager; `send` works inside it. `tls` is `client_context(...)`, one for each set of authorities."""
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        tls: SessionContext,
+        proxies: ProxyRules | None = None,
+        bounds: PoolBounds | None = None,
+        resolver: Resolver | None = None,
+        connect: Connect = connect_socket,
+        head_start_s: float = HEAD_START_S,
+    ) -> None:
+        self._clock = clock
+        self._monotonic_s = clock.monotonic_s
+        self._bounds = bounds or PoolBounds()
+        self._dialer = Dialer(
+            resolver=resolver or SystemResolver(),
+            connect=connect,
+            tls=tls,
+            proxies=proxies or ProxyRules(),
+            head_start_s=head_start_s,
+        )
+        self._reuse_failures = 0
+
+    async def __aenter__(self) -> UpstreamClient:
+        self._loop = asyncio.get_running_loop()
+        self._pools = ConnectionPools(dialer=self._dialer, bounds=self._bounds, clock=self._clock)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close every connection; answers under way break."""
+        await self._pools.close()
+
+    async def send(self, request: UpstreamRequest) -> UpstreamAnswer:
+        """
+        Send a request; returns when the final head has come.
+
+        Raises ConnectTimeout, UpstreamUnreachable, UpstreamAddressRefused (no connection), UpstreamClosed (closed
+        before the head was whole), UpstreamProtocolError, Overloaded, and what the body's own source raises. When it
+        is cancelled, the connection closes at once.
+        """
+        pool = self._pools.find(request.origin)
+        connected_at = self._monotonic_s()
+        connection = pool.take(connected_at)
+        if connection is None:
+            connection = await self._pools.obtain(pool, timeout_s=request.connect_timeout_s)
+            connected_at = self._monotonic_s()
+        answer = await self._exchange(connection, request, connected_at, request.on_written)
+        if answer.status:
+            return answer
+        if answer.is_replaceable:
+            self._reuse_failures += 1
+            on_written = request.on_written if answer.written_at == 0 else None
+            connection = await self._pools.obtain(pool, timeout_s=request.connect_timeout_s)
+            answer = await self._exchange(connection, request, self._monotonic_s(), on_written)
+        if answer.failure is not None:
+            raise answer.failure
+        return answer
+
+    def stats(self) -> UpstreamStats:
+        """Counts for metrics."""
+        return self._pools.stats(reuse_failures=self._reuse_failures)
+
+    async def _exchange(
+        self,
+        connection: UpstreamConnection,
+        request: UpstreamRequest,
+        connected_at: float,
+        on_written: Callable[[], None] | None,
+    ) -> UpstreamAnswer:
+        """One try on one connection, up to the head or the failure."""
+        answer = UpstreamAnswer(self._loop, connection, connected_at)
+        try:
+            connection.start(request, answer, on_written)
+            if answer.failure is None:
+                await answer.wait()
+        except BaseException:
+            answer.abort()
+            raise
+        return answer

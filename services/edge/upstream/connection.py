@@ -1,0 +1,337 @@
+"""
+Connection: one TCP or TLS connection to a provider, carrying one exchange at a time.
+
+The transport calls in, the reader turns bytes into an answer, and the answer's one reader is woken; no task and no
+queue stand between. Back-pressure works both ways: reading stops while too much is untaken, and a body leaves as fast
+as it is taken.
+
+Closing is always `abort`: an exchange that ended leaves nothing worth flushing, and TLS would keep the socket for
+half a minute waiting for a polite end. Hazard: after an abort the transport still reports `connection_lost`, without
+an error, like a proper end; so whoever aborts first lets go of the answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from typing import Protocol, cast
+
+from services.edge.upstream.answer import UpstreamAnswer
+from services.edge.upstream.bodies import HeldUpload, Spawn, StreamedUpload, Upload
+from services.edge.upstream.reader import AnswerReader, may_be_http2
+from services.edge.upstream.request import UpstreamRequest
+from services.edge.upstream.tls import HTTP2_ONLY
+from services.kit.errors import StreamBroken, StreamStalled, UpstreamClosed, UpstreamError, UpstreamProtocolError
+
+UNTAKEN_BYTES_MAX = 256 * 1024
+ONE_WRITE_BYTES_MAX = 64 * 1024
+"""Bodies up to this leave in one write with their head: copying them is cheaper than a second system call."""
+
+
+class Keeper(Protocol):
+    """The pool that a connection belongs to."""
+
+    @property
+    def spawn(self) -> Spawn:
+        """Starts a task that the client owns."""
+        ...
+
+    def release(self, connection: UpstreamConnection) -> None:
+        """The exchange is over and the connection can carry another."""
+        ...
+
+    def forget(self, connection: UpstreamConnection) -> None:
+        """The connection is closed. Called once."""
+        ...
+
+
+class UpstreamConnection(asyncio.Protocol):
+    """One connection. Carries one `start` at a time, and gives itself back to its keeper."""
+
+    __slots__ = (
+        "_answer",
+        "_drain_waiter",
+        "_early",
+        "_is_read_paused",
+        "_keeper",
+        "_loop",
+        "_monotonic_s",
+        "_moved_at_s",
+        "_reader",
+        "_request",
+        "_rewrite",
+        "_silence_due_s",
+        "_silence_timer",
+        "_transport",
+        "_untaken_bytes",
+        "_upload",
+        "exchanges",
+        "is_lost",
+        "is_write_paused",
+        "opened_at_s",
+    )
+
+    _transport: asyncio.Transport
+    _request: UpstreamRequest
+
+    def __init__(
+        self,
+        *,
+        keeper: Keeper,
+        rewrite: Callable[[bytes], bytes] | None,
+        loop: asyncio.AbstractEventLoop,
+        monotonic_s: Callable[[], float],
+    ) -> None:
+        self._keeper = keeper
+        self._rewrite = rewrite
+        self._loop = loop
+        self._monotonic_s = monotonic_s
+        self._reader = AnswerReader()
+        self._answer: UpstreamAnswer | None = None
+        self._upload: Upload | None = None
+        self._drain_waiter: asyncio.Future[None] | None = None
+        self._silence_timer: asyncio.TimerHandle | None = None
+        self._silence_due_s = 0.0
+        self._early = b""
+        self._is_read_paused = False
+        self._untaken_bytes = 0
+        self.exchanges = 0
+        self.is_lost = False
+        self.is_write_paused = False
+        self.opened_at_s = self._moved_at_s = monotonic_s()
+
+    # For the pool.
+
+    def is_usable(self, now_s: float, *, idle_s_max: float, age_s_max: float) -> bool:
+        """Whether it may carry another exchange."""
+        return (
+            now_s - self._moved_at_s < idle_s_max
+            and now_s - self.opened_at_s < age_s_max
+            and not self._transport.is_closing()
+        )
+
+    @property
+    def idle_since_s(self) -> float:
+        """When the last byte came."""
+        return self._moved_at_s
+
+    @property
+    def tls(self) -> ssl.SSLObject | None:
+        """The TLS layer, if there is one."""
+        return cast("ssl.SSLObject | None", self._transport.get_extra_info("ssl_object"))
+
+    def start(self, request: UpstreamRequest, answer: UpstreamAnswer, on_written: Callable[[], None] | None) -> None:
+        """Write the request; `answer` is filled from now on."""
+        if self.is_lost or self._early:
+            self._refuse(answer)
+            return
+        self.exchanges += 1
+        self._answer = answer
+        self._request = request
+        self._reader.begin(answer, is_head_request=request.method == b"HEAD", accepts_upgrade=request.accepts_upgrade)
+        head = request.head if self._rewrite is None else self._rewrite(request.head)
+        body = request.body
+        if isinstance(body, bytes) and len(body) <= ONE_WRITE_BYTES_MAX:
+            self._transport.write(head + body)
+        else:
+            self._transport.write(head)
+            self._upload = (
+                HeldUpload(self, body)
+                if isinstance(body, bytes)
+                else StreamedUpload(self, body, spawn=self._keeper.spawn)
+            )
+        if on_written is not None:
+            on_written()
+
+    # For the answer and the body.
+
+    def taken(self) -> None:
+        """Everything that had come was taken; more may be read."""
+        self._untaken_bytes = 0
+        if self._is_read_paused and not self.is_lost:
+            self._is_read_paused = False
+            self._moved_at_s = self._monotonic_s()
+            self._transport.resume_reading()
+
+    def write(self, chunk: bytes | memoryview) -> None:
+        """Put bytes of a body, or after an upgrade, into the transport; they count as movement."""
+        self._moved_at_s = self._monotonic_s()
+        self._transport.write(chunk)
+
+    async def drained(self) -> None:
+        """Wait until the transport wants more; at once when it already does or is gone. One caller at a time."""
+        if self.is_write_paused and not self.is_lost:
+            self._drain_waiter = self._loop.create_future()
+            await self._drain_waiter
+
+    def upload_failed(self, error: Exception) -> None:
+        """The body's own source failed; the provider must not take what it has for the whole."""
+        answer = self._answer
+        if answer is not None and answer.status:
+            broken = StreamBroken("the request's body ended early, so its answer was given up")
+            broken.__cause__ = error
+            self._break(broken)
+        else:
+            self._break(error)
+
+    def abort(self) -> None:
+        """Close at once; whoever waits for the answer has been told already."""
+        self._let_go()
+        self._transport.abort()
+
+    def close(self) -> None:
+        """Close at once, and tell whoever waits for the answer."""
+        answer = self._answer
+        if answer is None:
+            self.abort()
+        elif answer.status:
+            self._break(StreamBroken("the edge is stopping"))
+        else:
+            self._break(UpstreamClosed("the edge is stopping"))
+
+    # Called by the transport.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, chunk: bytes) -> None:
+        answer = self._answer
+        if answer is None:
+            self._early = chunk
+            self._transport.abort()
+            return
+        self._moved_at_s = now_s = self._monotonic_s()
+        try:
+            self._reader.feed(chunk)
+        except UpstreamError as error:
+            self._break(error)
+            return
+        if not answer.status:
+            return
+        is_first = not answer.head_at
+        if is_first:
+            answer.head_at = now_s
+        if answer.is_finished:
+            self._finish(answer)
+        else:
+            self._note_unfinished(answer, len(chunk), is_first=is_first)
+        answer.wake()
+
+    def eof_received(self) -> None:
+        if self._answer is not None:
+            self._end_by_close(self._answer, None)
+        self._transport.abort()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.is_lost = True
+        if self._answer is not None:
+            self._end_by_close(self._answer, error)
+        if self._silence_timer is not None:
+            self._silence_timer.cancel()
+            self._silence_timer = None
+        self._wake_writer()
+        self._reader.close()
+        self._keeper.forget(self)
+
+    def pause_writing(self) -> None:
+        self.is_write_paused = True
+
+    def resume_writing(self) -> None:
+        self.is_write_paused = False
+        if self._upload is not None:
+            self._upload.resume()
+        self._wake_writer()
+
+    # How an exchange begins in vain, goes on and ends.
+
+    def _refuse(self, answer: UpstreamAnswer) -> None:
+        """The provider closed, or spoke before it was asked, between connecting and the request."""
+        answer.line = None
+        answer.is_replaceable = self.exchanges > 0
+        if may_be_http2(self._early):
+            answer.fail(UpstreamProtocolError(HTTP2_ONLY))
+        else:
+            answer.fail(UpstreamClosed("the provider closed the connection before the request was sent"))
+
+    def _note_unfinished(self, answer: UpstreamAnswer, size_bytes: int, *, is_first: bool) -> None:
+        """Stop reading when too much is untaken; watch for silence from the head on."""
+        self._untaken_bytes += size_bytes
+        if self._untaken_bytes > UNTAKEN_BYTES_MAX and not self._is_read_paused:
+            self._is_read_paused = True
+            self._transport.pause_reading()
+        if is_first:
+            self._watch_silence()
+            if self._upload is not None and answer.status >= 300:
+                self._upload.stop()
+
+    def _finish(self, answer: UpstreamAnswer) -> None:
+        """The proper end. A body that the provider did not want to the end leaves a connection that cannot go on."""
+        is_reusable = self._reader.is_reusable and (self._upload is None or self._upload.is_done)
+        self._let_go()
+        if is_reusable:
+            self._keeper.release(self)
+        else:
+            self._transport.abort()
+
+    def _end_by_close(self, answer: UpstreamAnswer, error: Exception | None) -> None:
+        """The connection ended: before the head, at the end of an unframed body, or in the middle."""
+        is_untouched = self.exchanges > 1 and not self._reader.has_bytes
+        answer.is_replaceable = is_untouched and (self._upload is None or self._upload.is_repeatable)
+        self._let_go()
+        if not answer.status:
+            answer.fail(UpstreamClosed("the provider closed the connection before its answer's head was whole"))
+        elif error is None and not answer.is_framed:
+            answer.is_finished = True
+            answer.wake()
+        else:
+            answer.fail(StreamBroken("the provider cut its answer before the end"))
+
+    def _break(self, error: Exception) -> None:
+        answer = self._answer
+        if answer is not None:
+            self.abort()
+            answer.fail(error)
+
+    def _let_go(self) -> None:
+        """No exchange is under way any more."""
+        answer, self._answer = self._answer, None
+        if answer is None:
+            return
+        answer.line = None
+        self._reader.rest()
+        del self._request
+        upload, self._upload = self._upload, None
+        if upload is not None and not upload.is_done:
+            upload.stop()
+        self.taken()
+
+    def _wake_writer(self) -> None:
+        waiter, self._drain_waiter = self._drain_waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    # Silence: one timer a connection, set for the earliest moment at which it could matter.
+
+    def _watch_silence(self) -> None:
+        due_s = self._moved_at_s + self._request.idle_timeout_s
+        if self._silence_timer is not None:
+            if self._silence_due_s <= due_s:
+                return
+            self._silence_timer.cancel()
+        self._silence_due_s = due_s
+        self._silence_timer = self._loop.call_later(due_s - self._monotonic_s(), self._check_silence)
+
+    def _check_silence(self) -> None:
+        """Silence counts only while we listen; when the reader is slow it is not the provider's."""
+        self._silence_timer = None
+        if self._answer is None or not self._answer.status:
+            return
+        now_s = self._monotonic_s()
+        if self._is_read_paused:
+            self._moved_at_s = now_s
+        silence_s = now_s - self._moved_at_s
+        if silence_s < self._request.idle_timeout_s:
+            self._watch_silence()
+        else:
+            self._break(StreamStalled(f"the provider sent nothing for {silence_s:.1f} s"))

@@ -1,0 +1,43 @@
+"""Requests as the pipeline would build them, and answers read to their end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from services.edge.upstream.answer import UpstreamAnswer
+from services.edge.upstream.origin import Origin
+from services.edge.upstream.request import ChunkedBody, UpstreamRequest
+
+
+def request(
+    origin: Origin,
+    *,
+    method: bytes = b"POST",
+    body: bytes | ChunkedBody = b"{}",
+    idle_timeout_s: float = 5.0,
+    connect_timeout_s: float = 5.0,
+    on_written: Callable[[], None] | None = None,
+    headers: bytes = b"",
+    accepts_upgrade: bool = False,
+) -> UpstreamRequest:
+    length = len(body) if isinstance(body, bytes) else body.length_bytes
+    framing = b"Transfer-Encoding: chunked" if length is None else b"Content-Length: %d" % length
+    head = b"%b /v1/chat HTTP/1.1\r\nHost: %b\r\n%b%b\r\n\r\n" % (method, origin.authority, headers, framing)
+    return UpstreamRequest(
+        origin=origin,
+        method=method,
+        head=head,
+        body=body,
+        connect_timeout_s=connect_timeout_s,
+        idle_timeout_s=idle_timeout_s,
+        on_written=on_written,
+        accepts_upgrade=accepts_upgrade,
+    )
+
+
+async def whole(answer: UpstreamAnswer) -> bytes:
+    """The rest of the body, to its proper end."""
+    parts = answer.take()
+    while await answer.more():
+        parts += answer.take()
+    return b"".join(parts)
