@@ -140,7 +140,7 @@ class Tracing:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Send what is waiting, for as long as bounded. A thread that hangs is left behind; it cannot hold up the exit."""
+        """Send what is waiting, for a bounded while. A thread that hangs is left behind and holds up nothing."""
         loop, flushed = asyncio.get_running_loop(), asyncio.Event()
 
         def flush() -> None:
