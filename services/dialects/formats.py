@@ -56,11 +56,15 @@ class Format(msgspec.Struct, frozen=True, kw_only=True):
     """Values of `event_type`, or of the SSE event's name, after which nothing is missing."""
     finish: Paths = ()
     """Not null: the generation has finished."""
+    is_finish_text: bool = False
+    """`finish` is the text itself, which may be empty, and not a reason."""
     status: Paths = ()
     """State of work that goes on after the answer."""
     error: Paths = ("error",)
     is_text: bool = False
     """Output is text (or nothing): what the provider does not report can be estimated."""
+    has_output: bool = True
+    """False: it makes no output tokens, so none is a count of 0."""
     are_events_json: bool = True
 
     def __repr__(self) -> str:
@@ -145,6 +149,7 @@ EMBEDDING = Format(
         output=("usage.completion_tokens",),
     ),
     is_text=True,
+    has_output=False,
 )
 RESPONSE = Format(
     name="response",
@@ -161,6 +166,7 @@ RESPONSE = Format(
     whole_text=("output[].content[].text", "output[].arguments", "output[].summary[].text"),
     event_type=("type",),
     terminal_types=frozenset({"response.completed", "response.incomplete", "response.failed", "error"}),
+    status=("status",),
     error=("error", "response.error"),
     is_text=True,
 )
@@ -187,6 +193,7 @@ RERANK = Format(
     tokens=Tokens(
         input=("usage.prompt_tokens", "usage.total_tokens", "meta.billed_units.input_tokens"),
     ),
+    has_output=False,
 )
 OPENAI_OTHER = Format(name="other", error_shape="openai")
 MESSAGES = Format(
@@ -199,7 +206,7 @@ MESSAGES = Format(
     whole_text=("content[].text", "content[].thinking", "content[].input"),
     event_type=("type",),
     terminal_types=frozenset({"message_stop"}),
-    finish=("stop_reason",),
+    finish=("stop_reason", "delta.stop_reason"),
     is_text=True,
 )
 ANTHROPIC_OTHER = Format(name="other", error_shape="anthropic")
@@ -230,6 +237,7 @@ GOOGLE_EMBEDDING = Format(
         input=("usageMetadata.promptTokenCount",),
     ),
     is_text=True,
+    has_output=False,
 )
 GOOGLE_OTHER = Format(name="other", error_shape="google")
 TEXT_GENERATION = Format(
@@ -244,6 +252,7 @@ TEXT_GENERATION = Format(
     event_text=("token.text",),
     whole_text=("generated_text",),
     finish=("generated_text",),
+    is_finish_text=True,
     is_text=True,
 )
 PREDICTION = Format(
@@ -279,6 +288,7 @@ COHERE_EMBEDDING = Format(
         input=("meta.billed_units.input_tokens",),
     ),
     is_text=True,
+    has_output=False,
 )
 CONVERSE = Format(
     name="converse",
@@ -329,7 +339,7 @@ INVOKE = Format(
     whole_text=("content[].text", "content[].input", "results[].outputText", "generation"),
     event_type=("type",),
     terminal_types=frozenset({"message_stop"}),
-    finish=("stop_reason", "completionReason"),
+    finish=("stop_reason", "delta.stop_reason", "completionReason"),
     is_text=True,
 )
 RUN = Format(

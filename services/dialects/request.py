@@ -21,6 +21,11 @@ from services.dialects.paths import format_of, is_stream_path, model_in_path
 _LOOK_BYTES_MAX = 65_536
 _MODEL_BYTES_MAX = 256
 
+# Before an embedded file: a data URL, or a member called `data`. A shorter one is no file.
+_FILE_MARKS = (b";base64,", b'"data":')
+_FILE_BYTES_MIN = 16_384
+_FILE_SEEN_BYTES = 4_096
+
 # Strings and brackets are all it takes to know which members of a cut-off object are its own.
 _TOKEN = re.compile(rb'"((?:[^"\\]|\\.)*)"\s*(:?)|[{}\[\]]|\b(true|false|\d+)\b', re.DOTALL)
 
@@ -57,6 +62,8 @@ class RequestFacts(msgspec.Struct, frozen=True):
     is_stream: bool = False
     tokens_out_max: int | None = None
     """Most output tokens of all answers it asks for together."""
+    size_bytes: int = 0
+    """Of the body, embedded files counted as what a model sees of them: the measure that input is estimated by."""
 
     @property
     def model_type(self) -> str:
@@ -88,6 +95,7 @@ class RequestReader:
             model=path_model if is_path_first else body_model,
             is_stream=found.get("stream") is True or is_stream_path(path),
             tokens_out_max=_tokens_out_max(found),
+            size_bytes=text_size_bytes(body),
         )
 
     def _found(self, body: bytes, content_type: str, *, is_prefix: bool) -> Found:
@@ -101,6 +109,24 @@ class RequestReader:
             return self._fields.read(body)
         except NotJson:
             return {}
+
+
+def text_size_bytes(body: bytes) -> int:
+    """The body's size with every embedded file (base64 in a string) counted as about a thousand tokens."""
+    size = len(body)
+    if size <= _FILE_BYTES_MIN:
+        return size
+    for mark in _FILE_MARKS:
+        at = body.find(mark)
+        while at >= 0:
+            begin = body.find(b'"', at + len(mark)) + 1 if mark.endswith(b":") else at + len(mark)
+            end = body.find(b'"', begin)
+            if begin <= 0 or end < 0:
+                break
+            if end - begin > _FILE_BYTES_MIN:
+                size -= end - begin - _FILE_SEEN_BYTES
+            at = body.find(mark, end)
+    return size
 
 
 def _tokens_out_max(found: Found) -> int | None:

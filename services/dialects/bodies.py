@@ -1,0 +1,226 @@
+"""
+Bodies: how an answer's bytes fall into documents, by their content type.
+
+One class a framing, all alike: bytes in, what each event says into the tally. Memory is bounded everywhere; a
+document that is too large to be read is searched at both ends for its usage instead.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Final, Protocol
+
+import msgspec
+
+from services.dialects.fields import FieldReader, NotJson
+from services.dialects.frames import FrameScanner
+from services.dialects.sse import SseScanner
+from services.dialects.tally import Tally
+
+DOCUMENT_BYTES_MAX: Final = 8_388_608
+
+# Of a document beyond its bound, both ends of this size are looked through.
+_END_BYTES: Final = 65_536
+
+# A line beyond this is skipped.
+_LINE_BYTES_MAX: Final = 1_048_576
+
+_DONE: Final = b"[DONE]"
+
+
+class Body(Protocol):
+    """The bytes of one answer, decoded."""
+
+    @property
+    def is_malformed(self) -> bool:
+        """An event whose dialect says that it is JSON was not."""
+        ...
+
+    @property
+    def is_mid_event(self) -> bool:
+        """The beginning of an event has come and not its end."""
+        ...
+
+    @property
+    def is_unread(self) -> bool:
+        """Something was not read: the tally may lack text and usage."""
+        ...
+
+    def feed(self, chunk: bytes) -> None:
+        """The next bytes."""
+        ...
+
+    def finish(self) -> None:
+        """There are no more."""
+        ...
+
+
+class EventsBody:
+    """`text/event-stream`."""
+
+    def __init__(self, tally: Tally, reader: FieldReader) -> None:
+        self._tally = tally
+        self._reader = reader
+        self._scanner = SseScanner()
+        self._is_json = tally.form.are_events_json
+        self.is_malformed = False
+
+    @property
+    def is_mid_event(self) -> bool:
+        return self._scanner.is_mid_event
+
+    @property
+    def is_unread(self) -> bool:
+        return self._scanner.oversized_count > 0
+
+    def feed(self, chunk: bytes) -> None:
+        for name, payload in self._scanner.feed(chunk):
+            self._read(name, payload)
+
+    def finish(self) -> None:
+        # A last event without its blank line is taken for what it says, and not blamed: the stream may have been cut.
+        is_malformed = self.is_malformed
+        for name, payload in self._scanner.finish():
+            self._read(name, payload)
+        self.is_malformed = is_malformed
+
+    def _read(self, name: bytes, payload: bytes) -> None:
+        if not self._is_json:
+            self._tally.note({}, name.decode("latin-1"))
+        elif payload.startswith(b"{"):
+            try:
+                self._tally.note(self._reader.read(payload), name.decode("latin-1"))
+            except NotJson:
+                self.is_malformed = True
+        elif payload.strip() == _DONE:
+            self._tally.is_terminal_seen = True
+        elif payload.strip():
+            self._check(payload)
+
+    def _check(self, payload: bytes) -> None:
+        """Not an object, but maybe JSON all the same."""
+        try:
+            msgspec.json.decode(payload, type=msgspec.Raw)
+        except msgspec.DecodeError:
+            self.is_malformed = True
+
+
+class DocumentBody:
+    """One JSON document: an object, or the array that Gemini streams without `alt=sse`."""
+
+    def __init__(self, tally: Tally, reader: FieldReader, array_reader: FieldReader) -> None:
+        self._tally = tally
+        self._reader = reader
+        self._array_reader = array_reader
+        self._document = bytearray()
+        self._tail: bytearray | None = None
+        self.is_malformed = False
+        self.is_mid_event = False
+        self.is_unread = False
+
+    def feed(self, chunk: bytes) -> None:
+        if self._tail is not None:
+            self._tail += chunk
+            if len(self._tail) > 4 * _END_BYTES:
+                del self._tail[:-_END_BYTES]
+            return
+        self._document += chunk
+        if len(self._document) > DOCUMENT_BYTES_MAX:
+            self._tail = self._document[-_END_BYTES:]
+            del self._document[_END_BYTES:]
+
+    def finish(self) -> None:
+        if self._tail is None:
+            self._read(bytes(self._document))
+            return
+        self.is_unread = True
+        for end in (self._document, self._tail):
+            self._search(bytes(end))
+
+    def _read(self, document: bytes) -> None:
+        try:
+            if document.lstrip()[:1] == b"[":
+                for found in self._array_reader.read_list(document):
+                    self._tally.note(found)
+            elif document:
+                self._tally.note(self._reader.read(document))
+            self._tally.is_terminal_seen = bool(document)
+        except NotJson:
+            self.is_unread = True
+
+    def _search(self, end: bytes) -> None:
+        """The last usage object among these bytes, if there is one."""
+        for root in dict.fromkeys(path.partition(".")[0] for path in self._tally.form.tokens.input):
+            mark = b'"' + root.encode() + b'":'
+            at = end.rfind(mark)
+            if at < 0:
+                continue
+            text = end[at + len(mark) :].decode("utf-8", "replace").lstrip()
+            try:
+                usage, _ = json.JSONDecoder().raw_decode(text)
+                self._tally.note(self._reader.read(msgspec.json.encode({root: usage})))
+            except (ValueError, RecursionError):
+                continue
+
+
+class LinesBody:
+    """One JSON document a line."""
+
+    def __init__(self, tally: Tally, reader: FieldReader) -> None:
+        self._tally = tally
+        self._reader = reader
+        self._pending = b""
+        self.is_malformed = False
+        self.is_unread = False
+
+    @property
+    def is_mid_event(self) -> bool:
+        return bool(self._pending)
+
+    def feed(self, chunk: bytes) -> None:
+        *lines, self._pending = (self._pending + chunk).split(b"\n")
+        for line in lines:
+            self._read(line)
+        if len(self._pending) > _LINE_BYTES_MAX:
+            self._pending = b""
+            self.is_unread = True
+
+    def finish(self) -> None:
+        self._read(self._pending)
+
+    def _read(self, line: bytes) -> None:
+        if not line.strip():
+            return
+        try:
+            self._tally.note(self._reader.read(line))
+        except NotJson:
+            self.is_unread = True
+
+
+class FramesBody:
+    """Amazon's binary event stream."""
+
+    is_malformed = False
+    is_mid_event = False
+
+    def __init__(self, tally: Tally, reader: FieldReader) -> None:
+        self._tally = tally
+        self._reader = reader
+        self._scanner = FrameScanner()
+
+    @property
+    def is_unread(self) -> bool:
+        return self._scanner.is_broken
+
+    def feed(self, chunk: bytes) -> None:
+        for frame in self._scanner.feed(chunk):
+            if frame.is_exception:
+                self._tally.is_error = True
+                continue
+            try:
+                self._tally.note(self._reader.read(frame.payload), frame.name.decode("latin-1"))
+            except NotJson:
+                continue
+
+    def finish(self) -> None:
+        """Frames are whole or they are nothing."""

@@ -1,0 +1,141 @@
+"""
+Codings: a bounded look into answers that come gzipped or otherwise coded.
+
+The client gets the provider's bytes as they came; whoever wants to know what is in them decodes a copy of its own
+here. Decoding is bounded in what it makes, because a few coded bytes can mean gigabytes: the decoders are fed or
+drained in small steps and stop at the bound. Hazard: what a decoder returns may end anywhere, also in the middle
+of a character.
+"""
+
+from __future__ import annotations
+
+import zlib
+from typing import Final, Protocol
+
+import brotli
+import zstandard
+
+# What one step may make before the bound is looked at again.
+_STEP_BYTES: Final = 262_144
+
+# A zstd block of four bytes may mean 128 KiB, and its decoder has no bound on output: it is fed in crumbs.
+_CRUMB_BYTES: Final = 128
+_ZSTD_WINDOW_BYTES_MAX: Final = 8_388_608
+
+
+class _Step(Protocol):
+    """A decoder of one coding."""
+
+    def feed(self, chunk: bytes, room: int) -> bytes:
+        """The decoded bytes of a chunk, about `room` of them at most. Raises an error of the coding's library."""
+        ...
+
+
+class BoundedDecoder:
+    """Decodes one answer as it passes, up to `bytes_max` decoded bytes."""
+
+    def __init__(self, coding: str, *, bytes_max: int) -> None:
+        self._step = _step_of(coding.strip().lower())
+        self._room = bytes_max
+        self.is_blind = self._step is None
+        """Nothing more is decoded: the coding is unknown, its bytes are broken or the bound is reached."""
+
+    def feed(self, chunk: bytes) -> bytes:
+        """The decoded bytes that this chunk completes; empty once blind."""
+        if self._step is None or self.is_blind:
+            return b""
+        try:
+            decoded = self._step.feed(chunk, self._room)
+        except (zlib.error, brotli.error, zstandard.ZstdError, EOFError):
+            self.is_blind = True
+            return b""
+        self._room -= len(decoded)
+        if self._room <= 0:
+            self.is_blind = True
+            return decoded[: len(decoded) + self._room]
+        return decoded
+
+
+def decode_bounded(coded: bytes, coding: str, *, bytes_max: int) -> bytes:
+    """The first `bytes_max` decoded bytes; what cannot be decoded is left out."""
+    decoder = BoundedDecoder(coding, bytes_max=bytes_max)
+    return b"".join(decoder.feed(coded[at : at + 4_096]) for at in range(0, len(coded), 4_096))
+
+
+def _step_of(coding: str) -> _Step | None:
+    match coding:
+        case "" | "identity":
+            return _Identity()
+        case "gzip" | "x-gzip" | "deflate":
+            return _Zlib()
+        case "br":
+            return _Brotli()
+        case "zstd":
+            return _Zstd()
+        case _:
+            return None
+
+
+class _Identity:
+    def feed(self, chunk: bytes, room: int) -> bytes:
+        return chunk[:room]
+
+
+class _Zlib:
+    """gzip (also several members in a row), zlib, and the bare deflate that some servers call `deflate`."""
+
+    def __init__(self) -> None:
+        self._decoder = zlib.decompressobj(wbits=47)
+        self._is_begun = False
+
+    def feed(self, chunk: bytes, room: int) -> bytes:
+        decoded = bytearray()
+        while chunk and len(decoded) < room:
+            decoded += self._decompress(chunk)
+            chunk = self._decoder.unconsumed_tail
+            if self._decoder.eof:
+                chunk = self._decoder.unused_data
+                self._decoder = zlib.decompressobj(wbits=47)
+        return bytes(decoded)
+
+    def _decompress(self, chunk: bytes) -> bytes:
+        try:
+            decoded = self._decoder.decompress(chunk, _STEP_BYTES)
+        except zlib.error:
+            if self._is_begun:
+                raise
+            self._decoder = zlib.decompressobj(wbits=-15)
+            decoded = self._decoder.decompress(chunk, _STEP_BYTES)
+        self._is_begun = True
+        return decoded
+
+
+class _Brotli:
+    def __init__(self) -> None:
+        self._decoder = brotli.Decompressor()
+
+    def feed(self, chunk: bytes, room: int) -> bytes:
+        decoded = bytearray(self._decoder.process(chunk, output_buffer_limit=_STEP_BYTES))
+        while not self._decoder.can_accept_more_data() and len(decoded) < room:
+            decoded += self._decoder.process(b"", output_buffer_limit=_STEP_BYTES)
+        return bytes(decoded)
+
+
+class _Zstd:
+    def __init__(self) -> None:
+        self._decoder = self._fresh()
+
+    def feed(self, chunk: bytes, room: int) -> bytes:
+        decoded = bytearray()
+        for at in range(0, len(chunk), _CRUMB_BYTES):
+            crumb = chunk[at : at + _CRUMB_BYTES]
+            while crumb and len(decoded) < room:
+                decoded += self._decoder.decompress(crumb)
+                crumb = b""
+                if self._decoder.eof:
+                    crumb = self._decoder.unused_data
+                    self._decoder = self._fresh()
+        return bytes(decoded)
+
+    def _fresh(self) -> zstandard.ZstdDecompressionObj:
+        return zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW_BYTES_MAX).decompressobj()

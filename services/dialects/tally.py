@@ -1,0 +1,115 @@
+"""
+Tally: what an answer has told so far, event by event.
+
+Providers report usage at the start, at the end, in each event (then the last one counts) or in pieces, and some
+send zeros where they have nothing to say: the last positive count of each slot wins. Text is added up, because
+an answer that reports nothing is estimated by it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from services.dialects.fields import TEXT, FieldReader, Found
+from services.dialects.formats import Format, Paths
+
+INPUT: Final = "input"
+INPUT_BESIDE: Final = "input_beside"
+OUTPUT: Final = "output"
+CACHE_READ: Final = "cache_read"
+CACHE_WRITE: Final = "cache_write"
+REASONING: Final = "reasoning"
+TOTAL: Final = "total"
+_COUNTS: Final = (INPUT, INPUT_BESIDE, OUTPUT, CACHE_READ, CACHE_WRITE, REASONING, TOTAL)
+
+# A count beyond this is nobody's token count.
+_COUNT_MAX: Final = 1_000_000_000_000
+
+# Work that has been accepted and goes on: this answer is not its bill.
+_PENDING: Final = frozenset({"starting", "processing", "queued", "in_progress"})
+
+
+def event_reader(form: Format) -> FieldReader:
+    """Reads the events of a stream in that format."""
+    return FieldReader(_paths(form, form.event_text) | {"finish": form.finish, "type": form.event_type})
+
+
+def whole_reader(form: Format) -> FieldReader:
+    """Reads an answer in that format that is one document."""
+    return FieldReader(_paths(form, form.whole_text) | {"status": form.status})
+
+
+def _paths(form: Format, text: Paths) -> dict[str, Paths]:
+    tokens = form.tokens
+    return {
+        INPUT: tokens.input,
+        INPUT_BESIDE: tokens.input_beside,
+        OUTPUT: tokens.output,
+        CACHE_READ: tokens.cache_read,
+        CACHE_WRITE: tokens.cache_write,
+        REASONING: tokens.reasoning,
+        TOTAL: tokens.total,
+        "model": form.model,
+        "error": form.error,
+        TEXT: text,
+    }
+
+
+@dataclass(slots=True)
+class Tally:
+    """Adds up one answer."""
+
+    form: Format
+    counts: dict[str, int] = field(default_factory=dict)
+    text_bytes: int = 0
+    model: str = ""
+    is_terminal_seen: bool = False
+    is_error: bool = False
+    is_pending: bool = False
+
+    def note(self, found: Found, event_name: str = "") -> None:
+        """One event, or the one document."""
+        text_bytes = found.pop(TEXT, 0)
+        self.text_bytes += text_bytes
+        if found:
+            self._note_counts(found)
+            self._note_state(found)
+        kind = found.get("type") or event_name
+        if kind:
+            self._note_kind(kind)
+
+    def note_headers(self, headers: Mapping[bytes, bytes]) -> None:
+        """Counts in the answer's head; those of the body are more precise and come later."""
+        for slot, names in ((INPUT, self.form.tokens.input_headers), (OUTPUT, self.form.tokens.output_headers)):
+            for name in names:
+                text = headers.get(name, b"")
+                if text.isdigit() and len(text) <= 12:
+                    self.counts[slot] = int(text)
+
+    def _note_counts(self, found: Found) -> None:
+        for slot in _COUNTS:
+            count = found.get(slot)
+            if isinstance(count, float):
+                count = int(count) if count.is_integer() else None
+            if type(count) is int and 0 <= count <= _COUNT_MAX and (count or slot not in self.counts):
+                self.counts[slot] = count
+
+    def _note_state(self, found: Found) -> None:
+        model = found.get("model")
+        if isinstance(model, str) and model:
+            self.model = model
+        if found.get("error"):
+            self.is_error = True
+        finish = found.get("finish")
+        # Some vendors send an empty reason until there is one; an empty text is a text.
+        if finish is not None and (finish != "" or self.form.is_finish_text):
+            self.is_terminal_seen = True
+        self.is_pending = found.get("status") in _PENDING
+
+    def _note_kind(self, kind: object) -> None:
+        if kind in self.form.terminal_types:
+            self.is_terminal_seen = True
+        if kind == "error":
+            self.is_error = True
