@@ -10,7 +10,7 @@ an item of a conversation does; it is for people's questions, never for the data
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -60,7 +60,7 @@ class RemoteProcedures:
             failure = DependencyUnavailable(f"{procedure.dependency} did not answer within {deadline_s:g} s")
         raise failure
 
-    async def follow(self, procedure: Procedure[Question, Answer], question: Question) -> AsyncIterator[Answer]:
+    async def follow(self, procedure: Procedure[Question, Answer], question: Question) -> AsyncGenerator[Answer, None]:
         """Answers as they come, from the first replica; ends when the service ends it, raises what it raised."""
         for address in (await self._addresses())[:1]:
             async with self._channel(address) as channel:

@@ -61,7 +61,6 @@ class ServedStream(Generic[Out, In]):
         working = asyncio.create_task(self._work(session))
         writing = asyncio.create_task(self._write())
         try:
-            await self._context.send_initial_metadata(())
             return await self._ended
         finally:
             await self._wind_up(session, working, writing)
@@ -123,6 +122,8 @@ class ServedStream(Generic[Out, In]):
     async def _write(self) -> None:
         encode = self._conversation.incoming.encode
         try:
+            # Accepting is this task's too: gRPC sends the head again if a message overtakes it.
+            await self._context.send_initial_metadata(())
             while True:
                 while (items := self._replies.take()) or self._probe:
                     probe, self._probe = self._probe, 0
