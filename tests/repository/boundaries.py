@@ -19,7 +19,7 @@ PROVIDERS_LIVE_IN = "services/dialects/"
 LOOPS_LIVE_IN = ("services/kit/rpc/", "services/edge/stages/attempt.py")
 
 DISTINCT_NAMES = (
-    "openai|anthropic|claude|gemini|vertex|azure|bedrock|hugging_?face|groq|mistral|cohere|perplexity|deepseek"
+    "openai|anthropic|claude|gemini|vertex|bedrock|hugging_?face|groq|mistral|cohere|perplexity|deepseek"
     "|cerebras|openrouter|fireworks|baseten|ideogram|cartesia|deepgram|elevenlabs|workers-ai"
 )
 """Names that mean a provider wherever they stand, also inside another word."""
