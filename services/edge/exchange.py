@@ -1,9 +1,9 @@
 """
 Exchange: one request on its way through the nine stages.
 
-Nine slots, one per stage. Each holds a frozen value that its own stage writes once; reading an empty slot raises, so
-a stage that needs what has not happened yet fails loudly instead of guessing. What is not a stage's result but belongs to
-the request as a whole (its id, its clock marks, its span, its reply) stands beside them.
+Nine slots, one per stage. Each holds a frozen value that its own stage writes once; reading an empty slot raises,
+so a stage that needs what has not happened yet fails loudly instead of guessing. What is not a stage's result but
+belongs to the request as a whole (its id, its clock marks, its span, its reply) stands beside them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,10 @@ if TYPE_CHECKING:
 
 
 class Exchange:
-    """One request. `marks`: (stage, monotonic seconds at its end), for `Server-Timing`. `degraded`: dependencies gone without."""
+    """
+    One request. `marks`: (stage, monotonic seconds at its end), for `Server-Timing`. `degraded`: dependencies gone
+    without.
+    """
 
     __slots__ = (
         "admitted",

@@ -40,7 +40,10 @@ Fate = Literal["pass", "drop", "option", "connection", "cookie", "trace"]
 
 
 class Sorted(msgspec.Struct, frozen=True):
-    """A request's headers by fate. `options`: `cf-aig-*` by the rest of their names; `trace`: traceparent and tracestate."""
+    """
+    A request's headers by fate. `options`: `cf-aig-*` by the rest of their names; `trace`: traceparent and
+    tracestate.
+    """
 
     passing: list[tuple[bytes, bytes]]
     options: dict[str, str]
@@ -106,7 +109,9 @@ def _fate(name: bytes) -> tuple[Fate, str]:
 
 
 def connection_names(value: bytes, before: Iterable[bytes] | None = None) -> frozenset[bytes]:
-    """Header names that a `Connection` value lists, lower case; `close` and `keep-alive` are no headers but harmless."""
+    """
+    Header names that a `Connection` value lists, lower case; `close` and `keep-alive` are no headers but harmless.
+    """
     return frozenset(token.strip().lower() for token in value.split(b",")) | frozenset(before or ())
 
 
@@ -117,7 +122,9 @@ class AnswerHeaders:
         self._stops: dict[bytes, bool] = {}
 
     def keep(self, headers: Pairs) -> list[tuple[bytes, bytes]]:
-        """All but hop-by-hop headers, those that `Connection` names, and `cf-aig-*`, which only this gateway may say."""
+        """
+        All but hop-by-hop headers, those that `Connection` names, and `cf-aig-*`, which only this gateway may say.
+        """
         stops = self._stops
         kept: list[tuple[bytes, bytes]] = []
         named: frozenset[bytes] | None = None

@@ -19,7 +19,10 @@ _BODY_METHODS = frozenset(("POST", "PUT", "PATCH", "QUERY"))
 
 
 def request_head(step: Step, *, stored_key: str = "", traceparent: str = "") -> bytes:
-    """The whole head, with its empty line. `traceparent` replaces the client's; `stored_key` is put in the provider's header."""
+    """
+    The whole head, with its empty line. `traceparent` replaces the client's; `stored_key` is put in the provider's
+    header.
+    """
     headers: Pairs = step.headers
     if traceparent:
         headers = [pair for pair in headers if pair[0].lower() != b"traceparent"]
@@ -49,7 +52,9 @@ def _framing(step: Step) -> bytes:
 
 
 def answer_head(status: int, reason: bytes, headers: Pairs, *, own: bytes, framing: bytes) -> bytes:
-    """The whole head of an answer. `own`: our header lines; `framing`: what the kept headers do not say about the body."""
+    """
+    The whole head of an answer. `own`: our header lines; `framing`: what the kept headers do not say about the body.
+    """
     lines = [status_line(status, reason)]
     lines.extend([b"%b: %b\r\n" % pair for pair in headers])
     lines.append(own)

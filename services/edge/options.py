@@ -184,6 +184,8 @@ def _metadata(value: str | None) -> dict[str, MetadataValue]:
         decoded = msgspec.json.decode(value.encode("utf-8", "surrogateescape"))
     except (msgspec.DecodeError, UnicodeError):
         return {}
-    if not isinstance(decoded, dict) or not all(isinstance(item, str | int | float | bool) for item in decoded.values()):
+    if not isinstance(decoded, dict) or not all(
+        isinstance(item, str | int | float | bool) for item in decoded.values()
+    ):
         return {}
     return dict(list(decoded.items())[:_METADATA_ENTRIES_MAX])

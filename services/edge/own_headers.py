@@ -1,8 +1,8 @@
 """
 Own headers: what the gateway says about an answer (docs/wire.md section 3), and nothing else.
 
-`Server-Timing` holds the gateway's own time by stage up to the moment the head leaves; the wait for the provider is shown
-apart, so that the overhead can be read off every answer.
+`Server-Timing` holds the gateway's own time by stage up to the moment the head leaves; the wait for the provider is
+shown apart, so that the overhead can be read off every answer.
 """
 
 from __future__ import annotations
@@ -43,8 +43,10 @@ def server_timing(exchange: Exchange, now_s: float) -> str:
     for stage, at_s in exchange.marks:
         items.append(f"{stage};dur={(at_s - before_s) * 1000:.3f}")
         before_s = at_s
-    total_s = now_s - exchange.arrival.arrived_s
-    return f"Server-Timing: {', '.join(items)}{', ' if items else ''}provider;dur={wait_s * 1000:.3f}, gateway;dur={(total_s - wait_s) * 1000:.3f}\r\n"
+    own_s = now_s - exchange.arrival.arrived_s - wait_s
+    items.append(f"provider;dur={wait_s * 1000:.3f}")
+    items.append(f"gateway;dur={own_s * 1000:.3f}")
+    return f"Server-Timing: {', '.join(items)}\r\n"
 
 
 def _is_plain(text: str) -> bool:

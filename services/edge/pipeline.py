@@ -4,8 +4,8 @@ Pipeline: the life of a request, from its head to its booking. Read this to know
 Nine stages in order, each in a file of its own, each writing one slot of the `Exchange`. A stage that refuses raises a
 `NarrowsError`, which becomes the answer in the client's own protocol. Whatever happens, `settle` runs once.
 
-Hazard: the client may leave at any `await`, which arrives here as a cancellation, unless this request fills the cache and others
-wait for its answer; then it runs on without its client.
+Hazard: the client may leave at any `await`, which arrives here as a cancellation, unless this request fills the
+cache and others wait for its answer; then it runs on without its client.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class Pipeline:
         """Serve one request; its answer has been written when this returns."""
         port = self.port
         assert port is not None
-        port.in_flight += 1
+        port.request_began()
         reply = Reply(arrival.connection, is_last=arrival.is_last or port.is_draining)
         exchange = Exchange(arrival, reply, log_id=self._ids.next(), started_ms=int(self._clock.wall_s() * 1000))
         error: NarrowsError | None = None
@@ -92,12 +92,12 @@ class Pipeline:
             await self._run(exchange)
         except NarrowsError as refused:
             error = refused
-        except Exception as defect:  # a rim: one request's defect must not become another's
+        except Exception as defect:  # noqa: BLE001 - a rim: one request's defect must not become another's
             port.report_defect(defect)
             error = NarrowsError("the gateway failed; its log has the reason under this log id")
         finally:
-            arrival.connection.keeps_running = None
-            port.in_flight -= 1
+            arrival.connection.others = None
+            port.request_ended()
             self._finish(exchange, error)
         return reply
 
@@ -153,6 +153,4 @@ def _other_parent(arrival: Arrival) -> str:
 
 def _let_others_wait(exchange: Exchange) -> None:
     """While this request fills the cache, its client's leaving does not end it if others wait for the answer."""
-    recall = exchange.recalled.recall
-    if recall is not None:
-        exchange.arrival.connection.keeps_running = lambda: recall.has_joiners
+    exchange.arrival.connection.others = exchange.recalled.recall

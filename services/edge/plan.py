@@ -14,7 +14,7 @@ from typing import Literal
 import msgspec
 
 from services.contracts.router.values import Provider, Retries, Timeouts
-from services.dialects.requests import RequestFacts
+from services.dialects.request import RequestFacts
 from services.edge.options import Options
 from services.edge.upstream.origin import Origin
 
@@ -29,7 +29,9 @@ class StreamedBody(msgspec.Struct, frozen=True):
 
 
 class Step(msgspec.Struct, frozen=True):
-    """One provider to try. `headers` lack only `Host`, the framing and the trace; `path` is for logs and has no query."""
+    """
+    One provider to try. `headers` lack only `Host`, the framing and the trace; `path` is for logs and has no query.
+    """
 
     index: int
     provider: Provider

@@ -1,8 +1,9 @@
 """
 Record: the log row and the payloads of one finished request.
 
-Everything that could be a secret stays out by construction: no header, no query and no key has a field here. Strings that a
-client chose are bounded. Cost is in billionths of a dollar, so that sums are exact, and None when the rate is unknown.
+Everything that could be a secret stays out by construction: no header, no query and no key has a field here.
+Strings that a client chose are bounded. Cost is in billionths of a dollar, so that sums are exact, and None when
+the rate is unknown.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """
 Refusals: an error of the gateway as the client's own protocol says errors.
 
-The body has the shape of the surface that was called, so that an SDK raises its usual exception; the headers always carry the
-log id and the error's code. A refusal is whole: it has a length, and the connection goes on unless the request's body was
-not read to its end.
+The body has the shape of the surface that was called, so that an SDK raises its usual exception; the headers always
+carry the log id and the error's code. A refusal is whole: it has a length, and the connection goes on unless the
+request's body was not read to its end.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import math
 import time
 
 from services.dialects.errors import error_body, shape_of
+from services.dialects.formats import ErrorShape
 from services.edge.exchange import Exchange
 from services.edge.heads import answer_head
 from services.edge.own_headers import own_headers
@@ -34,10 +35,11 @@ def refuse(exchange: Exchange, error: NarrowsError) -> None:
     reply.send(head if arrival.method == "HEAD" else head + body)
 
 
-def _shape(exchange: Exchange) -> str:
+def _shape(exchange: Exchange) -> ErrorShape:
     """By where the request went: the surface, the provider's dialect and the path."""
     if not exchange.has("resolved"):
-        return shape_of("", "", "")
+        return "plain"
     resolved = exchange.resolved
+    address = resolved.address
     dialect = resolved.provider.dialect if resolved.provider is not None else ""
-    return shape_of(resolved.address.kind, dialect, resolved.address.path)
+    return shape_of("native" if address.kind == "run" else address.kind, dialect, address.path)

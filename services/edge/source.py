@@ -1,8 +1,8 @@
 """
 Source: an answer as it comes, wherever it comes from.
 
-A provider, a stored answer and an answer that another request is filling all look alike to the relay loop: status, headers,
-bytes in the pieces they came in, and an end that is proper or not. So there is one relay loop.
+A provider, a stored answer and an answer that another request is filling all look alike to the relay loop: status,
+headers, bytes in the pieces they came in, and an end that is proper or not. So there is one relay loop.
 """
 
 from __future__ import annotations

@@ -48,7 +48,9 @@ class Tee:
 
     __slots__ = ("_fill", "_provider", "capture", "reader", "usage")
 
-    def __init__(self, *, reader: UsageReader | None, capture: Capture | None, fill: Recall | None, provider: str) -> None:
+    def __init__(
+        self, *, reader: UsageReader | None, capture: Capture | None, fill: Recall | None, provider: str
+    ) -> None:
         self.reader = reader
         self.capture = capture
         self.usage: Usage | None = None
@@ -59,7 +61,7 @@ class Tee:
         """The answer begins."""
         if self._fill is not None:
             if is_cacheable(status, headers):
-                self._fill.head(status, tuple(headers), ttl_s, "")
+                self._fill.head(status, headers, ttl_s)
             else:
                 self._end_fill("uncacheable")
 
@@ -79,7 +81,9 @@ class Tee:
         return self.reader is not None and self.reader.is_malformed
 
     def finish(self, *, is_whole: bool) -> Usage | None:
-        """The answer has ended. Usage as far as it is known; a whole one may be stored. Again: the same, without effect."""
+        """
+        The answer has ended. Usage as far as it is known; a whole one may be stored. Again: the same, without effect.
+        """
         if self.reader is not None and self.usage is None:
             self.usage = self.reader.finish()
         is_stored = is_whole and not (self.usage is not None and self.usage.is_error)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
+from services.edge.capture import Capture
 from services.edge.port.arrival import Arrival
 from services.kit.errors import BodyTimeout, BodyTooLarge, Malformed, Overloaded
 
@@ -52,9 +53,10 @@ def arrived_whole(arrival: Arrival) -> bytes | None:
 
 
 class BodyReader:
-    """Reads one request's body in pieces. `bytes_read` counts what came."""
+    """Reads one request's body in pieces. `bytes_read` counts what came; `capture` keeps a bounded copy for the log."""
 
-    def __init__(self, arrival: Arrival, *, bytes_max: int) -> None:
+    def __init__(self, arrival: Arrival, *, bytes_max: int, capture: Capture | None = None) -> None:
+        self.capture = capture
         self._arrival = arrival
         self._bytes_max = bytes_max
         self._is_asked_for = False
@@ -67,6 +69,8 @@ class BodyReader:
             self.bytes_read += len(piece)
             if self.bytes_read > self._bytes_max:
                 raise too_large(self._bytes_max)
+            if self.capture is not None:
+                self.capture.add(piece)
             yield piece
 
     async def whole(self, memory: BodyMemory) -> bytes:
@@ -101,7 +105,7 @@ class BodyReader:
             raise BodyTimeout(f"no byte of the request's body came for {PROGRESS_DEADLINE_S:.0f} s") from None
         except ConnectionError:
             raise
-        except Exception as error:  # aiohttp raises its parser's errors here, of several unrelated classes
+        except Exception as error:  # noqa: BLE001 - aiohttp raises its parser's errors here, of unrelated classes
             raise Malformed(f"the request's body is not framed as its headers say ({type(error).__name__})") from None
 
 

@@ -3,17 +3,17 @@ Connection: one client's TCP connection, with the bounds a proxy needs and aioht
 
 aiohttp's defaults answer a broken head with its text, wait for ever for a head, and cancel a handler whose client left
 even when others wait for its work. So: refusals in our own shape and without content, 10 s for a head, 64 KiB for
-all of it, and a handler may outlive its client while `keeps_running` says that somebody else needs it.
+all of it, and a handler outlives its client while `others` wait for what it fetches.
 
-Hazard: this class extends aiohttp's connection loop at its seams (`data_received`, `connection_made`, `connection_lost`,
-`handle_error`); the protocol suite in tests/protocol/port pins what it relies on.
+Hazard: this class extends aiohttp's connection loop at its seams (`data_received`, `connection_made`,
+`connection_lost`, `handle_error`); the protocol suite in tests/protocol/port pins what it relies on.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from aiohttp.http_exceptions import LineTooLong
 from aiohttp.web_protocol import RequestHandler
@@ -32,10 +32,20 @@ HEADERS_MAX = 256
 KEEP_ALIVE_S = 75.0
 
 
-class Connection(RequestHandler):
-    """One client's connection. `keeps_running` is asked when the client leaves during a request."""
+class Others(Protocol):
+    """Whoever else waits for what a request fetches."""
 
-    __slots__ = ("_head_bytes", "_head_timer", "_port", "is_gone", "is_refused", "keeps_running")
+    has_joiners: bool
+
+    def when_unwatched(self, call: Callable[[], object]) -> None:
+        """Call once nobody waits any more."""
+        ...
+
+
+class Connection(RequestHandler):
+    """One client's connection. `others` are asked when the client leaves during a request."""
+
+    __slots__ = ("_head_bytes", "_head_timer", "_port", "is_gone", "is_refused", "others")
 
     def __init__(self, port: DataPort, **options: Any) -> None:
         super().__init__(port, **options)
@@ -44,7 +54,7 @@ class Connection(RequestHandler):
         self._head_timer: asyncio.TimerHandle | None = None
         self.is_gone = False
         self.is_refused = False
-        self.keeps_running: Callable[[], bool] | None = None
+        self.others: Others | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -69,7 +79,11 @@ class Connection(RequestHandler):
             self._head_timer.cancel()
         task = self._task_handler
         super().connection_lost(error)
-        if task is not None and not (self.keeps_running is not None and self.keeps_running()):
+        if task is None:
+            return
+        if self.others is not None and self.others.has_joiners:
+            self.others.when_unwatched(task.cancel)
+        else:
             task.cancel()
 
     @property
@@ -84,7 +98,9 @@ class Connection(RequestHandler):
     def handle_error(  # type: ignore[override]  # aiohttp only calls prepare, write_eof and keep_alive of what this returns
         self, request: Arrival, status: int = 500, exc: BaseException | None = None, message: str | None = None
     ) -> Reply:
-        """The answer to a head that is not HTTP (400), and to a defect of ours (500). Never says what was in the head."""
+        """
+        The answer to a head that is not HTTP (400), and to a defect of ours (500). Never says what was in the head.
+        """
         reply = Reply(request.connection, is_last=True)
         reply.send(refusal_bytes(_head_error(status, exc)))
         if status == 500:
@@ -121,7 +137,9 @@ class Connection(RequestHandler):
 
 def _head_error(status: int, cause: BaseException | None) -> NarrowsError:
     if isinstance(cause, LineTooLong):
-        return HeadTooLarge(f"a header must be at most {HEADER_BYTES_MAX} bytes, and there may be at most {HEADERS_MAX}")
+        return HeadTooLarge(
+            f"a header must be at most {HEADER_BYTES_MAX} bytes, and there may be at most {HEADERS_MAX}"
+        )
     if status == 400:
         return Malformed("the request's head is not valid HTTP/1.1")
     return NarrowsError("the gateway failed; the log has the reason under this instance's name")
@@ -129,4 +147,7 @@ def _head_error(status: int, cause: BaseException | None) -> NarrowsError:
 
 def _is_head_too_large(message: Any) -> bool:
     raw_headers = getattr(message, "raw_headers", ())
-    return sum(len(name) + len(value) + 4 for name, value in raw_headers) + len(getattr(message, "path", "")) > HEAD_BYTES_MAX
+    return (
+        sum(len(name) + len(value) + 4 for name, value in raw_headers) + len(getattr(message, "path", ""))
+        > HEAD_BYTES_MAX
+    )

@@ -30,11 +30,12 @@ def status_line(status: int, reason: bytes = b"") -> bytes:
 def refusal_bytes(error: NarrowsError) -> bytes:
     """A whole answer for errors before any surface is known; the connection closes after it."""
     body = msgspec.json.encode({"success": False, "error": [{"code": error.code, "message": error.message}]})
-    retry_after = b"Retry-After: %d\r\n" % max(1, round(error.retry_after_s)) if error.retry_after_s is not None else b""
-    return (
-        b"%bContent-Type: application/json\r\nContent-Length: %d\r\ncf-aig-error-code: %d\r\n%bConnection: close\r\n\r\n%b"
-        % (status_line(error.http_status), len(body), error.code, retry_after, body)
+    retry_after = (
+        b"Retry-After: %d\r\n" % max(1, round(error.retry_after_s)) if error.retry_after_s is not None else b""
     )
+    framing = b"Content-Type: application/json\r\nContent-Length: %d\r\nConnection: close\r\n" % len(body)
+    own = b"cf-aig-error-code: %d\r\n%b" % (error.code, retry_after)
+    return b"%b%b%b\r\n%b" % (status_line(error.http_status), framing, own, body)
 
 
 class Reply:

@@ -1,9 +1,9 @@
 """
 Data port: where applications connect.
 
-aiohttp's low-level server with its defaults corrected for a proxy: bodies are not decompressed, heads are bounded, keep-alive is
-75 s, connections are counted. Stopping is gentle: the listener stays while the word spreads, every answer says
-`Connection: close`, and the port closes as soon as nothing is in flight.
+aiohttp's low-level server with its defaults corrected for a proxy: bodies are not decompressed, heads are bounded,
+keep-alive is 75 s, connections are counted. Stopping is gentle: the listener stays while the word spreads, every
+answer says `Connection: close`, and the port closes as soon as nothing is in flight.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any, cast
 
 from aiohttp.web_server import Server
@@ -21,7 +22,6 @@ from services.edge.port.reply import Reply
 
 _LOG = logging.getLogger("narrows.edge.port")
 _BACKLOG = 4096
-_DRAIN_STEP_S = 0.02
 
 Answer = Callable[[Arrival], Awaitable[Reply]]
 
@@ -45,6 +45,8 @@ class DataPort(Server):
         self.connections_max = connections_max
         self.is_draining = False
         self.in_flight = 0
+        self._is_idle = asyncio.Event()
+        self._is_idle.set()
         self._listener: asyncio.Server | None = None
 
     def __call__(self) -> Connection:
@@ -61,19 +63,33 @@ class DataPort(Server):
         bound: tuple[str, int] = self._listener.sockets[0].getsockname()[:2]
         return bound
 
+    def request_began(self) -> None:
+        """One more in flight."""
+        self.in_flight += 1
+        self._is_idle.clear()
+
+    def request_ended(self) -> None:
+        """One less in flight."""
+        self.in_flight -= 1
+        if not self.in_flight:
+            self._is_idle.set()
+
     async def drain(self, timeout_s: float) -> None:
-        """From now on every answer closes its connection; returns when nothing is in flight, at the latest after `timeout_s`."""
+        """
+        From now on every answer closes its connection; returns when nothing is in flight, at the latest after
+        `timeout_s`.
+        """
         self.is_draining = True
-        deadline_s = self._loop.time() + timeout_s
-        while self.in_flight and self._loop.time() < deadline_s:
-            await asyncio.sleep(_DRAIN_STEP_S)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._is_idle.wait()
 
     async def aclose(self) -> None:
         """Stop accepting and close what is open; a request still running is cancelled."""
         if self._listener is not None:
             self._listener.close()
         for connection in list(self._connections):
-            connection.keeps_running = None
+            cast(Connection, connection).others = None
         await self.shutdown(timeout=0.1)
 
     def report_defect(self, error: BaseException | None) -> None:

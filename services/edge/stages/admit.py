@@ -1,9 +1,10 @@
 """
 Stage 5, admit: is there room under the gateway's limits?
 
-Units are spent from leases this edge already holds; only a short lease asks the limiter, and only then the request waits. A
-request under three limits takes three leases, and gives the others back when one refuses. A limit that matches on a
-provider counts the first attempt at that provider, so a plan's later steps are admitted when they are reached.
+Units are spent from leases this edge already holds; only a short lease asks the limiter, and only then the request
+waits. A request under three limits takes three leases, and gives the others back when one refuses. A limit that
+matches on a provider counts the first attempt at that provider, so a plan's later steps are admitted when they are
+reached.
 
 Hazard: a spent unit is reported only when the request's head has gone to a provider or the request has ended
 (`confirm`), never before.
@@ -23,6 +24,7 @@ from services.edge.leases.values import Admitted as Leased
 from services.edge.leases.values import Refused, Unavailable
 from services.edge.plan import Step
 from services.kit.errors import LimiterUnavailable, LimitExceeded
+from services.kit.names import SpanName
 from services.kit.telemetry.tracing import Tracer
 
 _GATEWAYS_REMEMBERED_MAX = 4096
@@ -110,15 +112,12 @@ class Admission:
             decision = self._ledger.spend_degraded(bucket, limit=rule.limit.limit)
         if isinstance(decision, Refused):
             admitted.refused = rule, decision
-            raise LimitExceeded(
-                f"limit {rule.limit.name!r} of {rule.limit.limit} {rule.limit.unit} per {rule.limit.window_s} s is used up",
-                retry_after_s=decision.retry_after_ms / 1000,
-            )
+            raise LimitExceeded(_used_up(rule.limit), retry_after_s=decision.retry_after_ms / 1000)
         return decision
 
     async def _wait(self, exchange: Exchange, bucket: Bucket, limit: Limit) -> Leased | Refused | Unavailable:
         parent = exchange.span
-        span = self._tracer.start("limiter.wait", parent=parent.traceparent) if parent is not None else None
+        span = self._tracer.start(SpanName.ADMIT, parent=parent.traceparent) if parent is not None else None
         if span is None:
             return await self._ledger.wait(bucket, limit=limit.limit)
         try:
@@ -135,6 +134,10 @@ class Admission:
         rules = tuple(_rule(gateway, limit) for limit in gateway.limits)
         self._rules[gateway.account, gateway.name] = gateway, rules
         return rules
+
+
+def _used_up(limit: Limit) -> str:
+    return f"limit {limit.name!r} of {limit.limit} {limit.unit} per {limit.window_s} s is used up"
 
 
 def _rule(gateway: Gateway, limit: Limit) -> Rule:

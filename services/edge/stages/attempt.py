@@ -1,9 +1,10 @@
 """
 Stage 7, attempt: walk the plan until a provider answers.
 
-The one attempt loop. Retries, backoff, first-byte timeout, fallback, ejected targets last, stored keys: all of it is
-here, and every surface gets it. An attempt is accepted when its status is not one to try again, and, where it could still be
-tried again or a first-byte timeout runs, when the first byte of its body has come: nothing fails over after that.
+The one attempt loop. Retries, backoff, first-byte timeout, fallback, ejected targets last, stored keys: all of it
+is here, and every surface gets it. An attempt is accepted when its status is not one to try again, and, where it
+could still be tried again or a first-byte timeout runs, when the first byte of its body has come: nothing fails
+over after that.
 
 Hazard: a request's body may be a stream that exists once. When its first byte has left, there is no second attempt.
 """
@@ -24,7 +25,6 @@ from services.edge.stages.admit import Admission
 from services.edge.upstream.answer import UpstreamAnswer
 from services.edge.upstream.client import UpstreamClient
 from services.edge.upstream.request import ChunkedBody, UpstreamRequest
-from services.kit.clock import Clock
 from services.kit.errors import (
     FirstByteTimeout,
     KeyUnavailable,
@@ -66,13 +66,11 @@ class Attempter:
         configuration: Configuration,
         admission: Admission,
         tracer: Tracer,
-        clock: Clock,
     ) -> None:
         self._upstream = upstream
         self._configuration = configuration
         self._admission = admission
         self._tracer = tracer
-        self._clock = clock
 
     async def attempt(self, exchange: Exchange) -> None:
         """Writes `attempted`. Raises UpstreamError, KeyUnavailable, LimitExceeded: the last step's failure."""
@@ -95,7 +93,10 @@ class Attempter:
     async def _try_step(
         self, exchange: Exchange, step: Step, *, is_last_step: bool, attempts_before: int
     ) -> tuple[_Try, int]:
-        """Attempts at one step until one is accepted or they are used up; the last one's outcome, and how many there were."""
+        """
+        Attempts at one step until one is accepted or they are used up; the last one's outcome, and how many there
+        were.
+        """
         try:
             await self._admission.admit_step(exchange, step)
         except LimitExceeded as error:
@@ -127,7 +128,9 @@ class Attempter:
         return tried
 
     async def _send(self, exchange: Exchange, step: Step, span: Span | None, *, is_final: bool) -> UpstreamAnswer:
-        """One request to one provider, up to the moment the answer is accepted. Raises UpstreamError, KeyUnavailable."""
+        """
+        One request to one provider, up to the moment the answer is accepted. Raises UpstreamError, KeyUnavailable.
+        """
         request = self._request(exchange, step, span)
         first_byte_ms = step.timeouts.first_byte_ms
         if first_byte_ms is None and is_final:
@@ -136,13 +139,14 @@ class Attempter:
             async with asyncio.timeout(first_byte_ms / 1000 if first_byte_ms is not None else None):
                 return await self._send_to_first_byte(request)
         except TimeoutError:
-            raise FirstByteTimeout(f"{step.provider.name} sent no byte of its answer within {first_byte_ms} ms") from None
+            raise FirstByteTimeout(
+                f"{step.provider.name} sent no byte of its answer within {first_byte_ms} ms"
+            ) from None
 
     async def _send_to_first_byte(self, request: UpstreamRequest) -> UpstreamAnswer:
         answer = await self._upstream.send(request)
         try:
-            while not answer.is_finished and not answer.has_bytes:
-                await answer.more()
+            await answer.more()
         except BaseException:
             answer.abort()
             raise

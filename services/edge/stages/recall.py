@@ -1,10 +1,10 @@
 """
 Stage 6, recall: has this been answered before, or is it being answered right now?
 
-The near cache costs a dictionary look-up. Else the cache service is asked once; it says hit, fill (this request asks the
-provider, and what it gets is stored), or join (another request is asking). Without the cache a request goes on alone and
-never waits for it. Only the plan's first step is looked up and stored: what a fallback answered is no answer to
-the question that the first provider was asked.
+The near cache costs a dictionary look-up. Else the cache service is asked once; it says hit, fill (this request
+asks the provider, and what it gets is stored), or join (another request is asking). Without the cache a request
+goes on alone and never waits for it. Only the plan's first step is looked up and stored: what a fallback answered
+is no answer to the question that the first provider was asked.
 """
 
 from __future__ import annotations
@@ -21,13 +21,15 @@ from services.edge.answers.answers import Answers
 from services.edge.answers.key import answer_key
 from services.edge.answers.recall import Recall
 from services.edge.exchange import Exchange
+from services.edge.headers import value_of
 from services.edge.plan import Step
 from services.edge.source import JoinedAnswer, StoredAnswer
 from services.kit.errors import FirstByteTimeout
+from services.kit.names import SpanName
 from services.kit.telemetry.tracing import Span, Tracer
 
 KEY_WITHOUT_TTL_S = 300
-_METHODS = ("POST", "GET", "QUERY")
+_METHODS = frozenset(("POST", "GET", "QUERY"))
 
 
 class Recalled(msgspec.Struct, frozen=True):
@@ -51,7 +53,9 @@ class Recaller:
         self._tracer = tracer
 
     async def recall(self, exchange: Exchange) -> None:
-        """Writes `recalled`. Raises FirstByteTimeout when joined and the other request's answer does not begin in time."""
+        """
+        Writes `recalled`. Raises FirstByteTimeout when joined and the other request's answer does not begin in time.
+        """
         step = exchange.received.plan[0]
         ttl_s = effective_ttl_s(step, exchange.resolved.gateway)
         if ttl_s == 0 or not isinstance(step.body, bytes):
@@ -117,18 +121,19 @@ class Recaller:
     def _span(self, exchange: Exchange) -> Span | None:
         if exchange.span is None:
             return None
-        return self._tracer.start("cache.lookup", parent=exchange.span.traceparent)
+        return self._tracer.start(SpanName.RECALL, parent=exchange.span.traceparent)
 
 
 def effective_ttl_s(step: Step, gateway: Gateway) -> int:
     """Seconds for which the answer may be stored; 0: the cache is neither read nor written."""
-    options, rules = step.options, gateway.cache
-    if options.skip_cache or step.method not in _METHODS:
+    options = step.options
+    if options.skip_cache or step.method not in _METHODS or value_of(step.headers, b"range"):
         return 0
     if options.cache_ttl_s is not None:
         return options.cache_ttl_s
-    ttl_s = rules.ttl_s if _is_included(step, gateway) else 0
-    return ttl_s or (KEY_WITHOUT_TTL_S if options.cache_key else 0)
+    if options.cache_key:
+        return gateway.cache.ttl_s or KEY_WITHOUT_TTL_S
+    return gateway.cache.ttl_s if _is_included(step, gateway) else 0
 
 
 def _is_included(step: Step, gateway: Gateway) -> bool:
@@ -138,7 +143,7 @@ def _is_included(step: Step, gateway: Gateway) -> bool:
     Only a POST that its dialect knows as inference: an upload, a job or a poll is not the same question asked again.
     """
     rules, facts = gateway.cache, step.facts
-    if step.method != "POST" or not facts.model_type:
+    if rules.ttl_s == 0 or step.method != "POST" or not facts.model_type:
         return False
     if rules.include_models and not any(fnmatchcase(facts.model, pattern) for pattern in rules.include_models):
         return False
@@ -146,10 +151,9 @@ def _is_included(step: Step, gateway: Gateway) -> bool:
 
 
 def _key(exchange: Exchange, step: Step) -> bytes:
-    gateway = exchange.resolved.gateway
     assert isinstance(step.body, bytes)
     return answer_key(
-        gateway=gateway,
+        gateway=exchange.resolved.gateway,
         provider=step.provider,
         base_url=step.base_url,
         method=step.method,
@@ -159,4 +163,3 @@ def _key(exchange: Exchange, step: Step) -> bytes:
         own_key=step.options.cache_key,
         stored_key_alias=step.key_alias,
     )
-

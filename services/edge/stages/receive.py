@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import msgspec
 
+from services.edge.capture import Capture, is_text
 from services.edge.exchange import Exchange
 from services.edge.plan import Plan, StreamedBody
 from services.edge.port.body import BodyMemory, BodyReader, arrived_whole, declared_length, too_large
@@ -69,7 +70,7 @@ class Receiver:
         if here is not None:
             self._memory.take(len(here))
             return here, None, len(here)
-        reader = BodyReader(arrival, bytes_max=self._body_bytes_max)
+        reader = BodyReader(arrival, bytes_max=self._body_bytes_max, capture=_capture(exchange))
         if is_needed_whole or (length is not None and length <= SMALL_BODY_BYTES):
             body = await reader.whole(self._memory)
             return body, None, len(body)
@@ -86,3 +87,12 @@ def _refuse_unbuilt(exchange: Exchange) -> None:
         raise NotBuilt("resuming a stream is not built yet")
     if address.kind == "universal" and exchange.arrival.method != "POST":
         raise MethodNotAllowed("the universal endpoint takes POST")
+
+
+def _capture(exchange: Exchange) -> Capture | None:
+    """Where the beginning of a streamed body is kept for the log, if it may be."""
+    logs, arrival = exchange.resolved.gateway.logs, exchange.arrival
+    if not (logs.is_collected and logs.are_payloads_kept and is_text(arrival.headers.get("Content-Type", ""))):
+        return None
+    coding = arrival.headers.get("Content-Encoding", "").lower()
+    return Capture(bytes_max=logs.payload_bytes_max, coding=coding)

@@ -1,11 +1,12 @@
 """
 Stage 8, relay: the answer goes to the client as it comes.
 
-The one relay loop, for providers, cached answers and joined fills alike. Pieces pass in the coding they came in and are never
-held back; the tee sees each before the client does, so a fill is stored before the answer's last byte leaves.
+The one relay loop, for providers, cached answers and joined fills alike. Pieces pass in the coding they came in and
+are never held back; the tee sees each before the client does, so a fill is stored before the answer's last byte
+leaves.
 
-Hazard: a broken answer must never look whole. On a cut, a stall or a malformed event the client gets an error event in its own
-protocol, where the coding lets us write one, and the connection closes without the framing's end.
+Hazard: a broken answer must never look whole. On a cut, a stall or a malformed event the client gets an error event
+in its own protocol, where the coding lets us write one, and the connection closes without the framing's end.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import msgspec
 
 from services.contracts.analytics.values import Ended
 from services.dialects.errors import stream_error_event
-from services.dialects.usage import Usage, UsageReader
+from services.dialects.usage import Usage, UsageReaders
 from services.edge.capture import Capture, is_text
 from services.edge.exchange import Exchange
 from services.edge.headers import AnswerHeaders, value_of
@@ -37,6 +38,7 @@ class Relayed(msgspec.Struct):
     step: Step
     status: int
     content_type: str
+    head_sent_s: float
     ended: Ended = "client_gone"
     first_byte_s: float | None = None
     usage: Usage | None = None
@@ -74,25 +76,27 @@ class Framing:
 class Relay:
     """Relays answers; one per edge, since it remembers header spellings."""
 
-    def __init__(self, *, answer_headers: AnswerHeaders) -> None:
+    def __init__(self, *, answer_headers: AnswerHeaders, readers: UsageReaders) -> None:
         self._answer_headers = answer_headers
+        self._readers = readers
 
     async def relay(self, exchange: Exchange) -> None:
         """Writes `relayed`. Never raises for a broken answer; CancelledError when the client leaves."""
         source, step = _source_of(exchange)
         headers = self._answer_headers.keep(source.headers)
-        tee = _tee(exchange, step, source, headers)
+        tee = self._tee(exchange, step, source, headers)
         relayed = Relayed(
             step=step,
             status=source.status,
             content_type=value_of(headers, b"content-type").decode("latin-1"),
+            head_sent_s=time.monotonic(),
             capture=tee.capture,
         )
         exchange.relayed = relayed
         if exchange.has("recalled"):
             tee.head(source.status, headers, exchange.recalled.ttl_s)
         framing = Framing(exchange, source.status, has_length=bool(value_of(headers, b"content-length")))
-        own = own_headers(exchange, step, time.monotonic())
+        own = own_headers(exchange, step, relayed.head_sent_s)
         head = answer_head(source.status, source.reason, headers, own=own, framing=framing.header)
         try:
             relayed.ended = await _pump(exchange, source, tee, framing, head)
@@ -106,9 +110,31 @@ class Relay:
             relayed.usage = tee.finish(is_whole=relayed.ended == "done")
             relayed.facts = _facts(source)
 
+    def _tee(self, exchange: Exchange, step: Step, source: Source, headers: list[tuple[bytes, bytes]]) -> Tee:
+        """Whoever listens: usage of a live answer, the fill if the first step answered, a copy for the log."""
+        content_type = value_of(headers, b"content-type").decode("latin-1")
+        coding = value_of(headers, b"content-encoding").decode("latin-1").lower()
+        is_live = not isinstance(source, StoredAnswer | JoinedAnswer)
+        reader = None
+        if is_live and step.facts.model_type:
+            reader = self._readers.open(
+                step.facts, status=source.status, content_type=content_type, content_encoding=coding, headers=headers
+            )
+        fill = exchange.recalled.recall
+        if fill is not None and step.index != exchange.received.plan[0].index:
+            fill.end("uncacheable")
+            fill = None
+        capture = None
+        if _is_kept(exchange, step) and is_text(content_type):
+            capture = Capture(bytes_max=exchange.resolved.gateway.logs.payload_bytes_max, coding=coding)
+        return Tee(reader=reader, capture=capture, fill=fill, provider=step.provider.name)
+
 
 async def _pump(exchange: Exchange, source: Source, tee: Tee, framing: Framing, head: bytes) -> Ended:
-    """Pieces from the source to the client until the end. Raises StreamBroken; ConnectionError, TimeoutError by the client."""
+    """
+    Pieces from the source to the client until the end. Raises StreamBroken; ConnectionError, TimeoutError by the
+    client.
+    """
     reply, relayed = exchange.reply, exchange.relayed
     idle_s = exchange.resolved.gateway.timeouts.idle_ms / 1000
     while True:
@@ -147,7 +173,7 @@ def _break_off(reply: Reply, relayed: Relayed, framing: Framing, error: StreamBr
     relayed.error = error
     step = relayed.step
     if framing.is_chunked and relayed.content_type.startswith("text/event-stream") and relayed.usage is None:
-        event = stream_error_event(step.provider.dialect, step.path, error)
+        event = stream_error_event(step.facts.format, error)
         reply.send(framing.frame([event], is_end=False))
     reply.break_off()
     return "stalled" if isinstance(error, StreamStalled) else "cut"
@@ -164,20 +190,8 @@ def _facts(source: Source) -> Facts | None:
     return read_facts(source.facts) if isinstance(source, StoredAnswer | JoinedAnswer) else None
 
 
-def _tee(exchange: Exchange, step: Step, source: Source, headers: list[tuple[bytes, bytes]]) -> Tee:
-    content_type = value_of(headers, b"content-type").decode("latin-1")
-    coding = value_of(headers, b"content-encoding").decode("latin-1").lower()
-    logs = exchange.resolved.gateway.logs
-    capture = None
-    if logs.is_collected and logs.are_payloads_kept and step.options.collect_log_payload is not False:
-        if is_text(content_type) and step.options.collect_log is not False:
-            capture = Capture(bytes_max=logs.payload_bytes_max, coding=coding)
-    is_live = not isinstance(source, StoredAnswer | JoinedAnswer)
-    reader = None
-    if is_live and step.facts.model_type:
-        reader = UsageReader(step.provider.dialect, step.path, content_type, coding, step.facts)
-    recall = exchange.recalled.recall
-    if recall is not None and is_live and step.index != exchange.received.plan[0].index:
-        recall.end("uncacheable", "")
-        recall = None
-    return Tee(reader=reader, capture=capture, fill=recall, provider=step.provider.name)
+def _is_kept(exchange: Exchange, step: Step) -> bool:
+    """Whether this answer's payload belongs in the log."""
+    logs, options = exchange.resolved.gateway.logs, step.options
+    is_collected = logs.is_collected if options.collect_log is None else options.collect_log
+    return is_collected and logs.are_payloads_kept and options.collect_log_payload is not False

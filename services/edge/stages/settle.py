@@ -1,8 +1,8 @@
 """
 Stage 9, settle: what the request has used is booked, however it ended.
 
-A plain function without a single `await`, so no cancellation can skip it; it always runs, once. Leases are confirmed, usage
-becomes tokens and money, one event goes to the spool, the metrics count, the span closes.
+A plain function without a single `await`, so no cancellation can skip it; it always runs, once. Leases are
+confirmed, usage becomes tokens and money, one event goes to the spool, the metrics count, the span closes.
 """
 
 from __future__ import annotations
@@ -36,7 +36,14 @@ class Settler:
     """Books requests."""
 
     def __init__(
-        self, *, admission: Admission, receiver: Receiver, rates: RateBook, spool: Spool, metrics: EdgeMetrics, edge: str
+        self,
+        *,
+        admission: Admission,
+        receiver: Receiver,
+        rates: RateBook,
+        spool: Spool,
+        metrics: EdgeMetrics,
+        edge: str,
     ) -> None:
         self._admission = admission
         self._receiver = receiver
@@ -57,7 +64,7 @@ class Settler:
         step = _answering_step(exchange)
         bill = self._bill(exchange, step)
         exchange.settled = Settled(bill, ending)
-        self._metrics.count(exchange, step)
+        self._metrics.count(exchange, step, bill, ending)
         if exchange.has("resolved"):
             self._log(exchange, step, bill, ending)
         _end_span(exchange, step, ending, bill)
@@ -136,6 +143,8 @@ def _end_span(exchange: Exchange, step: Step | None, ending: Ending, bill: Bill)
     span.set(Attribute.HTTP_STATUS, ending.status)
     span.set(Attribute.ENDED, ending.ended)
     span.set(Attribute.LOG_ID, exchange.log_id)
+    if exchange.has("recalled"):
+        span.set(Attribute.CACHE_STATUS, exchange.recalled.status)
     if step is not None:
         span.set(Attribute.GEN_AI_PROVIDER, step.provider.name)
         span.set(Attribute.GEN_AI_REQUEST_MODEL, step.facts.model)

@@ -1,9 +1,9 @@
 """
 Addresses: what a request's target asks for.
 
-Pure text work on the raw target, octet for octet: nothing is decoded or normalised, because what follows
-the provider goes on as it came. The table of surfaces is docs/wire.md section 1. A host that a gateway claims implies its
-account and gateway.
+Pure text work on the raw target, octet for octet: nothing is decoded or normalised, because what follows the
+provider goes on as it came. The table of surfaces is docs/wire.md section 1. A host that a gateway claims implies
+its account and gateway.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """
 Native surface: one provider, called by its own path; everything is the provider's own, byte for byte.
 
-The plan has one step. Hazard: a body that streams exists once, so whatever needs it twice or whole (attempts, the cache, a
-limit that looks at the model) must say so in `needs_whole_body` before it is read.
+The plan has one step. Hazard: a body that streams exists once, so whatever needs it twice or whole (attempts, the
+cache, a limit that looks at the model) must say so in `needs_whole_body` before it is read.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """
 Steps: from what a client asked to one complete step of a plan.
 
-All surfaces build their steps here, so the rules hold on each of them: where a path goes, that no dot segment passes, that a
-stored key is injected only where the client sent none, and that a gateway's own headers replace the client's.
-Origins are parsed once per base URL and remembered.
+All surfaces build their steps here, so the rules hold on each of them: where a path goes, that no dot segment
+passes, that a stored key is injected only where the client sent none, and that a gateway's own headers replace the
+client's. Origins are parsed once per base URL and remembered.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from __future__ import annotations
 import msgspec
 
 from services.contracts.router.values import Gateway, Provider
-from services.dialects.requests import read_request
-from services.dialects.targets import has_dot_segment, resolve_target
+from services.dialects.request import RequestReader
+from services.dialects.target import has_dot_segment, resolve_target
 from services.edge.headers import HeaderSorter, Pairs, value_of
 from services.edge.options import Options, retries_of, timeouts_of
 from services.edge.plan import Step, StreamedBody
@@ -38,8 +38,9 @@ class StepDraft(msgspec.Struct, frozen=True):
 class StepBuilder:
     """Builds steps; one per edge, since it remembers origins."""
 
-    def __init__(self, *, sorter: HeaderSorter) -> None:
+    def __init__(self, *, sorter: HeaderSorter, reader: RequestReader) -> None:
         self.sorter = sorter
+        self._reader = reader
         self._origins: dict[tuple[str, bool], tuple[Origin, str]] = {}
 
     def build(self, draft: StepDraft, gateway: Gateway) -> Step:
@@ -47,7 +48,7 @@ class StepBuilder:
         provider = draft.provider
         if has_dot_segment(draft.path):
             raise Malformed("the path has a dot segment; write it without `.` and `..`")
-        base_url, rest = resolve_target(provider, draft.path)
+        base_url, rest = resolve_target(provider, draft.path, account=gateway.account)
         origin, base_path = self._origin(base_url, is_private_allowed=provider.is_private_allowed)
         target = f"{base_path}/{rest}{draft.query}" if rest else f"{base_path or '/'}{draft.query}"
         body = draft.body
@@ -61,7 +62,7 @@ class StepBuilder:
             path=draft.path,
             headers=_headers(draft),
             body=body,
-            facts=read_request(
+            facts=self._reader.read(
                 provider.dialect,
                 draft.path,
                 body if isinstance(body, bytes) else b"",

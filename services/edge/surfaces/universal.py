@@ -38,7 +38,10 @@ _ONE_STEP = msgspec.json.Decoder(_WireStep)
 
 
 def plan(exchange: Exchange, body: bytes, *, builder: StepBuilder) -> Plan:
-    """All steps, in their order. Raises Malformed with the path of what was wrong, UnknownProvider, KeyUnavailable, NotBuilt."""
+    """
+    All steps, in their order. Raises Malformed with the path of what was wrong, UnknownProvider, KeyUnavailable,
+    NotBuilt.
+    """
     wire_steps = _decode(body)
     if not wire_steps:
         raise Malformed("the body must be an array of at least one step")
@@ -107,9 +110,7 @@ def _raw_headers(index: int, wire: _WireStep) -> list[tuple[bytes, bytes]]:
     return raw
 
 
-def _with_content_type_and_trace(
-    passing: list[tuple[bytes, bytes]], exchange: Exchange
-) -> list[tuple[bytes, bytes]]:
+def _with_content_type_and_trace(passing: list[tuple[bytes, bytes]], exchange: Exchange) -> list[tuple[bytes, bytes]]:
     names = {name.lower() for name, _ in passing}
     added = [] if b"content-type" in names else [(b"Content-Type", b"application/json")]
     own = exchange.resolved.headers

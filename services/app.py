@@ -1,0 +1,347 @@
+"""
+App: the composition root. Which modules a process is made of, and what each needs. Read this first.
+
+    simulator   a provider for first steps            -
+    router      configuration, catalogue, health      simulator (for its address)
+    limiter     leases                                Redis, or memory
+    cache       answers                               Redis, or memory
+    analytics   logs, admin port                      ClickHouse embedded
+    edge        the data path                         one conversation with each of the four, two with the router
+    rpc         gRPC for other processes              the services that run here
+
+`--target all` runs every one of them in this process with direct calls; another target runs that one. Whether a
+conversation crosses a network is decided in `_links`, by one `if` for all of them, and nowhere else. The
+edge's targets that name no address run in its own process.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import socket
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+import aiohttp.web
+
+from services.analytics.module import Analytics, AnalyticsSettings, open_analytics
+from services.cache.module import open_cache
+from services.cache.service import CacheService
+from services.config import Settings
+from services.contracts.analytics.conversation import INGEST, QUERY, TAIL
+from services.contracts.cache.conversation import EXCHANGE
+from services.contracts.limiter.conversation import LEASE
+from services.contracts.router.conversation import REPORT, WATCH
+from services.edge.configuration.configuration import RouterLinks
+from services.edge.module import Edge, EdgeContext, EdgeLinks, EdgeSettings, open_edge
+from services.edge.upstream.proxies import ProxyRules
+from services.kit.clock import SystemClock
+from services.kit.files import locked_folder
+from services.kit.health import Dependencies
+from services.kit.health_server import health_routes, health_server
+from services.kit.identifiers import UlidSource
+from services.kit.modules import Module, Parts
+from services.kit.names import MetricName
+from services.kit.rpc.link import Conversation, Conversations, In, Out, QuietLinks
+from services.kit.rpc.local import local_links
+from services.kit.rpc.replicas import replicas
+from services.kit.rpc.server import RpcServer
+from services.kit.status import Status
+from services.kit.telemetry.metrics import Metrics
+from services.kit.telemetry.otlp import Process as TracedProcess
+from services.kit.telemetry.otlp import Tracing
+from services.kit.telemetry.process import LoopLag, watch_process
+from services.kit.telemetry.sampling import sampling
+from services.kit.telemetry.tracing import NoTracer, Tracer
+from services.kit.tls import TlsFiles
+from services.limiter.module import open_limiter
+from services.limiter.service import LimiterService
+from services.router.module import router_module
+from services.router.service import Router
+from services.router.settings import RouterSettings
+from services.simulator.module import simulator
+from services.version import VERSION
+
+_log = logging.getLogger("narrows")
+
+SERVICES = ("router", "limiter", "cache", "analytics")
+
+
+class App:
+    """One process: its settings, what all its modules share, and the table of the modules."""
+
+    def __init__(self, settings: Settings, *, environment: dict[str, str]) -> None:
+        self.settings = settings
+        self._environment = environment
+        self.here = _running_here(settings)
+        self.clock = SystemClock()
+        self.instance = f"{socket.gethostname()}-{UlidSource(clock=self.clock).next()}"
+        self.metrics = Metrics()
+        self.dependencies = Dependencies(clock=self.clock)
+        self.status = Status(
+            service=settings.target,
+            services=self.here,
+            instance=self.instance,
+            version=VERSION,
+            dependencies=self.dependencies,
+        )
+        self._listening: list[str] = []
+        self._random = random.Random().random
+        self._tls = TlsFiles(settings.security.tls_dir) if settings.security.tls_dir is not None else None
+
+        self._tracing = Module("tracing", self._open_tracing)
+        self._health = Module("health", self._open_health)
+        self._simulator = Module("simulator", self._open_simulator)
+        needs_simulator = (self._simulator,) if settings.target == "all" else ()
+        self._router = Module("router", self._open_router, needs=(self._tracing, *needs_simulator))
+        self._limiter = Module("limiter", self._open_limiter, needs=(self._tracing,))
+        self._cache = Module("cache", self._open_cache, needs=(self._tracing,))
+        self._analytics = Module("analytics", self._open_analytics, needs=(self._tracing,))
+        self._services: dict[str, Module[Any]] = {
+            "router": self._router,
+            "limiter": self._limiter,
+            "cache": self._cache,
+            "analytics": self._analytics,
+        }
+        local = tuple(self._services[name] for name in SERVICES if name in self.here)
+        self._edge = Module("edge", self._open_edge, needs=(self._tracing, *local))
+        self._rpc = Module("rpc", self._open_rpc, needs=local)
+
+    def modules(self) -> list[Module[Any]]:
+        """The modules of this process' target, in the order of what needs what."""
+        match self.settings.target:
+            case "all" | "edge":
+                return [self._health, self._edge]
+            case "simulator":
+                return [self._health, self._simulator]
+            case "router" | "limiter" | "cache" | "analytics":
+                return [self._health, self._rpc]
+
+    def announce(self, is_open: bool) -> None:  # noqa: FBT001 - `run` passes it as its one argument
+        """Everything is open, or about to be closed: `/readyz` says so, and so does the log."""
+        self.status.announce(is_open)
+        if is_open:
+            _log.info("%s is ready: %s", self.settings.target, ", ".join(self._listening))
+        else:
+            _log.info("%s is stopping", self.settings.target)
+
+    # What all modules share.
+
+    @asynccontextmanager
+    async def _open_tracing(self, parts: Parts) -> AsyncIterator[Callable[[str], Tracer]]:
+        """Gives each service a tracer of its own name; without a collector's address, one that does nothing."""
+        traces = self.settings.traces
+        if traces.endpoint is None or traces.is_disabled:
+            yield lambda service: NoTracer()
+            return
+        process = TracedProcess(self.instance, VERSION, traces.service_name, is_shared=len(self.here) > 1)
+        async with Tracing(
+            endpoint=traces.endpoint,
+            sampling=sampling(traces.sampler, traces.sampler_ratio),
+            process=process,
+            dependencies=self.dependencies,
+            metrics=self.metrics,
+            headers=traces.headers,
+        ) as tracing:
+            yield tracing.tracer
+
+    @asynccontextmanager
+    async def _open_health(self, parts: Parts) -> AsyncIterator[None]:
+        watch_process(self.metrics, started_at_s=time.time())
+        self.status.watch(self.metrics)
+        async with LoopLag() as lag:
+            self.metrics.gauge(MetricName.LOOP_LAG).watch(lambda: lag.worst_s)
+            address = self.settings.addresses.health
+            async with health_server(address, status=self.status, metrics=self.metrics):
+                yield None
+
+    # The services.
+
+    @asynccontextmanager
+    async def _open_simulator(self, parts: Parts) -> AsyncIterator[str]:
+        address = self.settings.addresses.simulator
+        async with simulator(host=address.host, port=address.port, clock=self.clock) as url:
+            yield url
+
+    @asynccontextmanager
+    async def _open_router(self, parts: Parts) -> AsyncIterator[Router]:
+        own = RouterSettings(
+            resources=self.settings.resources,
+            simulator_url=parts[self._simulator] if self.settings.target == "all" else self.settings.services.simulator,
+            are_private_upstreams_allowed=self.settings.upstream.are_private_allowed,
+            environment=self._environment,
+        )
+        tracer = parts[self._tracing]("router")
+        async with router_module(settings=own, clock=self.clock, tracer=tracer, metrics=self.metrics) as router:
+            if self.settings.target == "router":
+                self.status.add("config_version", lambda: router.version)
+                self.status.add("refusals", lambda: router.refusals)
+            yield router
+
+    def _open_limiter(self, parts: Parts) -> AbstractAsyncContextManager[LimiterService]:
+        return open_limiter(
+            redis_url=self.settings.stores.redis_url,
+            clock=self.clock,
+            tracer=parts[self._tracing]("limiter"),
+            metrics=self.metrics,
+            dependencies=self.dependencies,
+        )
+
+    def _open_cache(self, parts: Parts) -> AbstractAsyncContextManager[CacheService]:
+        return open_cache(
+            redis_url=self.settings.stores.redis_url,
+            instance=self.instance,
+            clock=self.clock,
+            tracer=parts[self._tracing]("cache"),
+            metrics=self.metrics,
+            dependencies=self.dependencies,
+        )
+
+    @asynccontextmanager
+    async def _open_analytics(self, parts: Parts) -> AsyncIterator[Analytics]:
+        settings = self.settings
+        with locked_folder(settings.stores.data_dir / "analytics") as folder:
+            own = AnalyticsSettings(
+                folder=folder,
+                clickhouse_url=settings.stores.clickhouse_url,
+                admin=settings.addresses.admin,
+                admin_token=settings.security.admin_token,
+            )
+            async with open_analytics(
+                settings=own,
+                clock=self.clock,
+                tracer=parts[self._tracing]("analytics"),
+                metrics=self.metrics,
+                dependencies=self.dependencies,
+                status=self.status,
+                routes=self._health_routes(),
+            ) as analytics:
+                yield analytics
+
+    def _health_routes(self) -> list[aiohttp.web.RouteDef]:
+        """In one process the admin port serves what the health port does; its own `/status` says more."""
+        if self.settings.target != "all":
+            return []
+        return [route for route in health_routes(self.status, self.metrics) if route.path != "/status"]
+
+    @asynccontextmanager
+    async def _open_edge(self, parts: Parts) -> AsyncIterator[Edge]:
+        async with AsyncExitStack() as stack:
+            folder = stack.enter_context(locked_folder(self.settings.stores.data_dir / "edge"))
+            tracer = parts[self._tracing]("edge")
+            links = await self._edge_links(stack, parts, tracer)
+            context = EdgeContext(self.instance, self.clock, tracer, self.metrics, self.status.encode)
+            edge = await stack.enter_async_context(
+                open_edge(settings=replace(self._edge_settings(), folder=folder), links=links, context=context)
+            )
+            self._show(edge)
+            self._listening.append("http://{}:{}".format(*edge.address))
+            yield edge
+
+    def _show(self, edge: Edge) -> None:
+        """What `/status` and `/readyz` say of this edge."""
+        self.status.require("edge has a snapshot", lambda: edge.configuration.current is not None)
+        self.status.add("config_version", lambda: edge.configuration.version)
+        self.status.add("refusals", lambda: edge.configuration.refusals)
+        self.status.add("spool", lambda: _spool_of(edge))
+
+    def _edge_settings(self) -> EdgeSettings:
+        settings = self.settings
+        upstream, bounds = settings.upstream, settings.bounds
+        ca_files = tuple(str(path) for path in (upstream.ca, upstream.ssl_cert_file) if path is not None)
+        return EdgeSettings(
+            host=settings.addresses.data.host,
+            port=settings.addresses.data.port,
+            folder=settings.stores.data_dir / "edge",
+            body_memory_bytes=bounds.body_memory_bytes,
+            body_bytes_max=bounds.max_body_bytes,
+            connections_max=bounds.max_connections,
+            spool_bytes=bounds.spool_bytes,
+            drain_s=bounds.drain_s,
+            proxies=ProxyRules.parse(
+                https_proxy=upstream.https_proxy, http_proxy=upstream.http_proxy, no_proxy=upstream.no_proxy
+            ),
+            ca_files=ca_files,
+            snapshot_key=settings.security.snapshot_key,
+        )
+
+    async def _edge_links(self, stack: AsyncExitStack, parts: Parts, tracer: Tracer) -> EdgeLinks:
+        """All conversations of the edge. In process a service gives its own side; elsewhere it is None and not asked."""
+        at = self.settings.services
+        router, limiter, cache, analytics = (
+            parts[self._services[name]] if name in self.here else None for name in SERVICES
+        )
+
+        async def open_links(
+            conversation: Conversation[Out, In], target: str | None, local: Conversations[Out, In] | None
+        ) -> QuietLinks[Out, In]:
+            return await stack.enter_async_context(self._links(conversation, target, local, tracer))
+
+        return EdgeLinks(
+            router=RouterLinks(
+                watch=await open_links(WATCH, at.router, router and router.watch),
+                report=await open_links(REPORT, at.router, router and router.report),
+            ),
+            lease=await open_links(LEASE, at.limiter, limiter),
+            exchange=await open_links(EXCHANGE, at.cache, cache),
+            ingest=await open_links(INGEST, at.analytics, analytics and analytics.service),
+        )
+
+    def _links(
+        self,
+        conversation: Conversation[Out, In],
+        target: str | None,
+        local: Conversations[Out, In] | None,
+        tracer: Tracer,
+    ) -> AbstractAsyncContextManager[QuietLinks[Out, In]]:
+        """Together or apart."""
+        if target is None:
+            assert local is not None
+            return local_links(conversation, local, clock=self.clock)
+        return replicas(
+            conversation,
+            target=target,
+            clock=self.clock,
+            random=self._random,
+            dependencies=self.dependencies,
+            tls=self._tls,
+            tracer=tracer,
+        )
+
+    @asynccontextmanager
+    async def _open_rpc(self, parts: Parts) -> AsyncIterator[RpcServer]:
+        server = RpcServer(self.settings.addresses.rpc, tls=self._tls)
+        match self.settings.target:
+            case "router":
+                server.add(WATCH, parts[self._router].watch)
+                server.add(REPORT, parts[self._router].report)
+            case "limiter":
+                server.add(LEASE, parts[self._limiter])
+            case "cache":
+                server.add(EXCHANGE, parts[self._cache])
+            case "analytics":
+                service = parts[self._analytics].service
+                server.add(INGEST, service)
+                server.answer(QUERY, service.query)
+                server.stream(TAIL, service.tail)
+            case _:
+                pass
+        async with server:
+            yield server
+
+
+def _running_here(settings: Settings) -> tuple[str, ...]:
+    """The services of this process: the target's, and for an edge those whose address nobody gave."""
+    if settings.target not in ("all", "edge"):
+        return (settings.target,)
+    at = settings.services
+    elsewhere = {"router": at.router, "limiter": at.limiter, "cache": at.cache, "analytics": at.analytics}
+    return tuple(name for name in SERVICES if elsewhere[name] is None) + ("edge",)
+
+
+def _spool_of(edge: Edge) -> dict[str, float]:
+    spool = edge.spool.status()
+    return {"bytes": spool.unsent_bytes, "lag_s": round(spool.lag_s, 3), "dropped": spool.dropped_count}
