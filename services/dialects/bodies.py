@@ -8,11 +8,12 @@ document that is too large to be read is searched at both ends for its usage ins
 from __future__ import annotations
 
 import json
-from typing import Final, Protocol
+from typing import Final, Literal, Protocol
 
 import msgspec
 
-from services.dialects.fields import FieldReader, NotJson
+from services.dialects.alike import Alike
+from services.dialects.fields import TEXT, FieldReader, NotJson
 from services.dialects.frames import FrameScanner
 from services.dialects.sse import SseScanner
 from services.dialects.tally import Tally
@@ -26,6 +27,27 @@ _END_BYTES: Final = 65_536
 _LINE_BYTES_MAX: Final = 1_048_576
 
 _DONE: Final = b"[DONE]"
+
+# An event with nothing but these says the same as the next one like it, but for its text.
+_TELLS_NOTHING_NEW: Final = frozenset({TEXT, "model", "type"})
+
+
+Framing = Literal["events", "document", "lines", "frames", "opaque"]
+
+
+def framing_of(content_type: str) -> Framing:
+    """How an answer of that content type falls into documents; opaque: it is no text."""
+    kind = content_type.partition(";")[0].strip().lower()
+    match kind:
+        case "text/event-stream":
+            return "events"
+        case "application/x-ndjson" | "application/jsonl" | "application/stream+json":
+            return "lines"
+        case "application/vnd.amazon.eventstream":
+            return "frames"
+        case _:
+            is_document = kind in ("", "text/plain") or kind.endswith(("/json", "+json"))
+            return "document" if is_document else "opaque"
 
 
 class Body(Protocol):
@@ -58,11 +80,14 @@ class Body(Protocol):
 class EventsBody:
     """`text/event-stream`."""
 
+    __slots__ = ("_alike", "_is_json", "_reader", "_scanner", "_tally", "is_malformed")
+
     def __init__(self, tally: Tally, reader: FieldReader) -> None:
         self._tally = tally
         self._reader = reader
         self._scanner = SseScanner()
         self._is_json = tally.form.are_events_json
+        self._alike = Alike(tally.form.event_text)
         self.is_malformed = False
 
     @property
@@ -75,7 +100,11 @@ class EventsBody:
 
     def feed(self, chunk: bytes) -> None:
         for name, payload in self._scanner.feed(chunk):
-            self._read(name, payload)
+            text_bytes = self._alike.text_bytes(payload)
+            if text_bytes >= 0:
+                self._tally.text_bytes += text_bytes
+            else:
+                self._read(name, payload)
 
     def finish(self) -> None:
         # A last event without its blank line is taken for what it says, and not blamed: the stream may have been cut.
@@ -89,9 +118,13 @@ class EventsBody:
             self._tally.note({}, name.decode("latin-1"))
         elif payload.startswith(b"{"):
             try:
-                self._tally.note(self._reader.read(payload), name.decode("latin-1"))
+                found = self._reader.read(payload)
             except NotJson:
                 self.is_malformed = True
+                return
+            if found.keys() <= _TELLS_NOTHING_NEW:
+                self._alike.learn(payload, found.get(TEXT, 0))
+            self._tally.note(found, name.decode("latin-1"))
         elif payload.strip() == _DONE:
             self._tally.is_terminal_seen = True
         elif payload.strip():

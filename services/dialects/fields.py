@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import GenericAlias
-from typing import Any, Final
+from typing import Any, Final, TypedDict
 
 import msgspec
 
@@ -33,15 +33,13 @@ class NotJson(ValueError):  # reads as what the document is
 
 @dataclass(slots=True)
 class _Node:
-    """One step of the paths: the slot that ends here, or the fields below it."""
+    """One step of the paths: the slot that ends here and how early its path was named, or the fields below it."""
 
     slot: str = ""
+    rank: int = 0
     is_list: bool = False
     kind: Any = None
     steps: dict[str, _Node] = field(default_factory=dict)
-    texts: tuple[str, ...] = ()
-    leaves: tuple[tuple[str, str], ...] = ()
-    inner: tuple[tuple[str, _Node], ...] = ()
 
 
 class FieldReader:
@@ -50,8 +48,8 @@ class FieldReader:
     def __init__(self, paths: Mapping[str, tuple[str, ...]]) -> None:
         self._root = _Node()
         for slot, alternatives in paths.items():
-            for path in alternatives:
-                _plant(self._root, slot, path)
+            for rank, path in enumerate(alternatives):
+                _plant(self._root, slot, rank, path)
         _give_type(self._root)
         self._one: msgspec.json.Decoder[Any] = msgspec.json.Decoder(self._root.kind)
         self._many: msgspec.json.Decoder[list[Any]] = msgspec.json.Decoder(GenericAlias(list, (self._root.kind,)))
@@ -60,7 +58,7 @@ class FieldReader:
         """The slots of one JSON object; none of a document that is no object. Raises NotJson."""
         found: Found = {}
         try:
-            _collect(self._root, self._one.decode(document), found)
+            _collect(self._root, self._one.decode(document), found, {})
         except msgspec.ValidationError:
             found.clear()
             _collect_slowly(self._root, _checked(document), found)
@@ -82,33 +80,36 @@ class FieldReader:
             raise NotJson(str(error)) from error
         founds = [{} for _ in items]
         for item, found in zip(items, founds, strict=True):
-            _collect(self._root, item, found)
+            _collect(self._root, item, found, {})
         return founds
 
 
-def _plant(root: _Node, slot: str, path: str) -> None:
+def _plant(root: _Node, slot: str, rank: int, path: str) -> None:
     node = root
     for step in path.split("."):
         node = node.steps.setdefault(step.removesuffix("[]"), _Node())
         node.is_list = node.is_list or step.endswith("[]")
-    node.slot = slot
+    node.slot, node.rank = slot, rank
 
 
 def _give_type(node: _Node) -> None:
-    """The msgspec type of a node: a leaf is anything, a text leaf stays raw, the rest are structs that may be null."""
+    """
+    The msgspec type of a node: a leaf is anything, a text leaf stays raw, the rest are objects that may be null.
+
+    A TypedDict gives only the wanted fields that are there: walking it costs what the document has, not what the
+    format knows.
+    """
     if node.slot:
         node.kind = msgspec.Raw if node.slot == TEXT else Any
         return
-    fields: list[tuple[str, Any, Any]] = []
-    for position, child in enumerate(node.steps.values()):
+    for child in node.steps.values():
         _give_type(child)
-        fields.append((f"f{position}", _field_type(child), None))
-    rename = {f"f{position}": name for position, name in enumerate(node.steps)}
-    node.kind = msgspec.defstruct("Fields", fields, rename=rename, gc=False)
-    named = [(f"f{position}", child) for position, child in enumerate(node.steps.values())]
-    node.texts = tuple(attribute for attribute, child in named if child.slot == TEXT)
-    node.leaves = tuple((attribute, child.slot) for attribute, child in named if child.slot not in ("", TEXT))
-    node.inner = tuple((attribute, child) for attribute, child in named if not child.slot)
+    fields = {name: _field_type(child) for name, child in node.steps.items()}
+    node.kind = _typed_dict("Fields", fields, total=False)
+
+
+# Called by another name: type checkers want to read a TypedDict's fields, and these are made of data.
+_typed_dict: Any = TypedDict
 
 
 def _field_type(child: _Node) -> Any:  # a type made at run time
@@ -118,25 +119,25 @@ def _field_type(child: _Node) -> Any:  # a type made at run time
     return GenericAlias(list, (optional,)) | None if child.is_list else optional
 
 
-def _collect(node: _Node, values: Any, found: Found) -> None:  # a struct made at run time
-    for attribute, slot in node.leaves:
-        value = getattr(values, attribute)
-        if value is not None and slot not in found:
-            found[slot] = value
-    for attribute in node.texts:
-        raw = getattr(values, attribute)
-        if raw is not None:
-            _measure(raw, found)
-    for attribute, child in node.inner:
-        value = getattr(values, attribute)
+def _collect(node: _Node, values: dict[str, Any], found: Found, ranks: dict[str, int]) -> None:
+    steps = node.steps
+    for name, value in values.items():
         if value is None:
             continue
-        if not child.is_list:
-            _collect(child, value, found)
-            continue
-        for item in value:
-            if item is not None:
-                _collect(child, item, found)
+        child = steps[name]
+        slot = child.slot
+        if slot == TEXT:
+            _measure(value, found)
+        elif slot:
+            if slot not in ranks or child.rank < ranks[slot]:
+                found[slot] = value
+                ranks[slot] = child.rank
+        elif child.is_list:
+            for item in value:
+                if item is not None:
+                    _collect(child, item, found, ranks)
+        else:
+            _collect(child, value, found, ranks)
 
 
 def _collect_slowly(node: _Node, document: msgspec.Raw, found: Found) -> None:

@@ -30,12 +30,22 @@ class SseEvent(NamedTuple):
 class SseScanner:
     """Finds the events of one stream."""
 
-    __slots__ = ("_bytes_max", "_is_begun", "_is_line_feed_due", "_is_skipping", "_pending", "oversized_count")
+    __slots__ = (
+        "_bytes_max",
+        "_is_begun",
+        "_is_clean",
+        "_is_line_feed_due",
+        "_is_skipping",
+        "_pending",
+        "oversized_count",
+    )
 
     def __init__(self, *, event_bytes_max: int = EVENT_BYTES_MAX) -> None:
         self._bytes_max = event_bytes_max
         self._pending = bytearray()
         self._is_begun = False
+        # Nothing of an earlier chunk matters to the next: the quick way may be taken.
+        self._is_clean = False
         self._is_line_feed_due = False
         self._is_skipping = False
         self.oversized_count = 0
@@ -47,10 +57,11 @@ class SseScanner:
 
     def feed(self, chunk: bytes) -> list[SseEvent]:
         """The events that this chunk completes."""
-        is_at_begin = self._is_begun and not self._pending and not self._is_skipping and not self._is_line_feed_due
-        if is_at_begin and chunk.endswith(b"\n\n") and b"\r" not in chunk:
-            return _events(chunk[:-2].split(b"\n\n"))
-        return self._feed_slowly(chunk)
+        if not self._is_clean or not chunk.endswith(b"\n\n") or b"\r" in chunk:
+            return self._feed_slowly(chunk)
+        if chunk.startswith(b"data: ") and chunk.find(b"\n") == len(chunk) - 2:
+            return [SseEvent(b"", chunk[6:-2])]
+        return _events(chunk[:-2].split(b"\n\n"))
 
     def finish(self) -> list[SseEvent]:
         """The stream has ended: the last event, if only its blank line is missing."""
@@ -73,6 +84,7 @@ class SseScanner:
             self._is_line_feed_due = consumed == len(self._pending) and self._pending.endswith(b"\r")
         del self._pending[:consumed]
         self._bound()
+        self._is_clean = not self._pending and not self._is_skipping and not self._is_line_feed_due
         return _events(blocks)
 
     def _without_line_feed(self, chunk: bytes) -> bytes:

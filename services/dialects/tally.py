@@ -22,7 +22,7 @@ CACHE_READ: Final = "cache_read"
 CACHE_WRITE: Final = "cache_write"
 REASONING: Final = "reasoning"
 TOTAL: Final = "total"
-_COUNTS: Final = (INPUT, INPUT_BESIDE, OUTPUT, CACHE_READ, CACHE_WRITE, REASONING, TOTAL)
+_COUNTS: Final = frozenset({INPUT, INPUT_BESIDE, OUTPUT, CACHE_READ, CACHE_WRITE, REASONING, TOTAL})
 
 # A count beyond this is nobody's token count.
 _COUNT_MAX: Final = 1_000_000_000_000
@@ -89,12 +89,14 @@ class Tally:
                     self.counts[slot] = int(text)
 
     def _note_counts(self, found: Found) -> None:
-        for slot in _COUNTS:
-            count = found.get(slot)
-            if isinstance(count, float):
-                count = int(count) if count.is_integer() else None
-            if type(count) is int and 0 <= count <= _COUNT_MAX and (count or slot not in self.counts):
-                self.counts[slot] = count
+        counts = self.counts
+        for slot, count in found.items():
+            if slot not in _COUNTS:
+                continue
+            if type(count) is float and count.is_integer():
+                count = int(count)
+            if type(count) is int and 0 <= count <= _COUNT_MAX and (count or slot not in counts):
+                counts[slot] = count
 
     def _note_state(self, found: Found) -> None:
         model = found.get("model")

@@ -11,11 +11,11 @@ piece on the hot path, so it skips what it does not need and never raises.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final, Literal
+from typing import Final, Literal, assert_never
 
 import msgspec
 
-from services.dialects.bodies import Body, DocumentBody, EventsBody, FramesBody, LinesBody
+from services.dialects.bodies import Body, DocumentBody, EventsBody, FramesBody, Framing, LinesBody, framing_of
 from services.dialects.codings import BoundedDecoder
 from services.dialects.fields import FieldReader
 from services.dialects.formats import Format
@@ -38,6 +38,9 @@ from services.dialects.tally import (
 DECODED_BYTES_MAX: Final = 67_108_864
 
 _ERROR_STATUS: Final = 400
+
+# Content types whose framing is remembered, since the same few come again and again.
+_CONTENT_TYPES_MAX: Final = 256
 
 Source = Literal["provider", "estimated", "none"]
 
@@ -64,6 +67,7 @@ class UsageReaders:
         self.ratios = ratios if ratios is not None else RatioTable()
         self._event_readers: dict[str, FieldReader] = {}
         self._whole_readers: dict[str, FieldReader] = {}
+        self._framings: dict[str, Framing] = {}
 
     def open(
         self,
@@ -92,19 +96,25 @@ class UsageReaders:
         return self.ratios.tokens(facts.model, "in", facts.size_bytes)
 
     def _body(self, tally: Tally, content_type: str) -> Body | None:
-        kind = content_type.partition(";")[0].strip().lower()
+        framing = self._framings.get(content_type)
+        if framing is None:
+            if len(self._framings) >= _CONTENT_TYPES_MAX:
+                self._framings.clear()
+            framing = self._framings[content_type] = framing_of(content_type)
         events = self._reader(self._event_readers, tally.form, is_event=True)
-        match kind:
-            case "text/event-stream":
+        match framing:
+            case "events":
                 return EventsBody(tally, events)
-            case "application/x-ndjson" | "application/jsonl" | "application/stream+json":
-                return LinesBody(tally, events)
-            case "application/vnd.amazon.eventstream":
-                return FramesBody(tally, events)
-            case _ if kind in ("", "text/plain") or kind.endswith(("/json", "+json")):
+            case "document":
                 return DocumentBody(tally, self._reader(self._whole_readers, tally.form, is_event=False), events)
-            case _:
+            case "lines":
+                return LinesBody(tally, events)
+            case "frames":
+                return FramesBody(tally, events)
+            case "opaque":
                 return None
+            case _:
+                assert_never(framing)
 
     def _reader(self, known: dict[str, FieldReader], form: Format, *, is_event: bool) -> FieldReader:
         reader = known.get(form.name)
@@ -179,45 +189,35 @@ class UsageReader:
 
     def _total(self) -> Usage:
         tally = self._tally
-        nothing = Usage(model=tally.model, is_terminal_seen=tally.is_terminal_seen, is_error=tally.is_error)
         if self._ratios is None or tally.is_pending or not self._facts.model_type:
-            return nothing
-        counted = counted_usage(tally)
-        tokens_in, tokens_out = counted.tokens_in, counted.tokens_out
-        source: Source = "provider"
+            return Usage(model=tally.model, is_terminal_seen=tally.is_terminal_seen, is_error=tally.is_error)
+        usage = counted_usage(tally)
+        tokens_in, tokens_out = usage.tokens_in, usage.tokens_out
         if tokens_in is None or tokens_out is None:
-            source = "none" if tokens_in is None and tokens_out is None else "provider"
             if tally.form.is_text and self._body is not None and self._facts.size_bytes:
-                tokens_in, tokens_out, source = self._estimated(tokens_in, tokens_out)
+                return self._estimated(usage)
         elif tally.is_terminal_seen:
-            self._learn(counted)
+            self._learn(usage)
         elif tally.form.is_text and (seen := self._tokens_seen()) > tokens_out:
             # Cut off: what was counted before the end is less than what was said.
-            tokens_out, source = seen, "estimated"
-        return msgspec.structs.replace(
-            nothing,
-            tokens_in=tokens_in,
-            tokens_out=tokens_out,
-            tokens_cache_read=counted.tokens_cache_read,
-            tokens_cache_write=counted.tokens_cache_write,
-            tokens_reasoning=counted.tokens_reasoning,
-            source=source,
-        )
+            return msgspec.structs.replace(usage, tokens_out=seen, source="estimated")
+        return usage
 
     def _tokens_seen(self) -> int:
         """Output tokens by the text that came, cut off or not."""
         assert self._ratios is not None
         return self._ratios.tokens(self._facts.model or self._tally.model, "out", self._tally.text_bytes)
 
-    def _estimated(self, tokens_in: int | None, tokens_out: int | None) -> tuple[int, int, Source]:
+    def _estimated(self, usage: Usage) -> Usage:
         """What the provider left out, from the bytes."""
         assert self._ratios is not None
         model = self._facts.model or self._tally.model
+        tokens_in, tokens_out = usage.tokens_in, usage.tokens_out
         if tokens_in is None:
             tokens_in = self._ratios.tokens(model, "in", self._facts.size_bytes)
         if tokens_out is None:
             tokens_out = self._ratios.tokens(model, "out", self._text_bytes()) if self._tally.form.has_output else 0
-        return tokens_in, tokens_out, "estimated"
+        return msgspec.structs.replace(usage, tokens_in=tokens_in, tokens_out=tokens_out, source="estimated")
 
     def _text_bytes(self) -> int:
         """Bytes of text that were seen; where nothing could be read, all bytes."""
@@ -251,4 +251,6 @@ def counted_usage(tally: Tally) -> Usage:
         tokens_out = (tokens_out or 0) + reasoning
     if tokens_out is None and tokens_in is not None and not tally.form.has_output:
         tokens_out = 0
-    return Usage(tokens_in, tokens_out, read, write, reasoning)
+    source: Source = "none" if tokens_in is None and tokens_out is None else "provider"
+    ends = (tally.model, tally.is_terminal_seen, tally.is_error)
+    return Usage(tokens_in, tokens_out, read, write, reasoning, source, *ends)
