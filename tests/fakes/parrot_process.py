@@ -10,6 +10,8 @@ import asyncio
 import signal
 import sys
 
+import uvloop
+
 from services.kit.rpc.server import RpcServer
 from tests.fakes.parrot import Parrot, conversation
 
@@ -25,4 +27,4 @@ async def serve(address: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(sys.argv[1]))
+    uvloop.run(serve(sys.argv[1]))

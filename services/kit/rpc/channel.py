@@ -2,9 +2,9 @@
 Channels: how gRPC itself is set up, on both sides.
 
 gRPC has timers, retries, proxies and backoffs of its own; here they are switched off or set to the project's
-rules, so that one supervised stream decides alone when to connect again. Hazards: a server that is not told
-to accept keepalive pings on idle streams kills the client for them; without `so_reuseport` 0 two servers share
-one port in silence.
+rules, so that one supervised stream decides alone when to connect again. Hazards: the keepalive timeout alone does
+nothing, what ends a connection is the ping timeout behind it, a minute unless set; a server that is not told to accept
+pings on idle streams kills the client for them; without `so_reuseport` 0 two servers share one port in silence.
 """
 
 from __future__ import annotations
@@ -22,12 +22,16 @@ from services.kit.tls import Certificates, TlsFiles
 KEEPALIVE_MS = 2_000
 KEEPALIVE_TIMEOUT_MS = 1_000
 PING_INTERVAL_MS_MIN = 1_000
+"""What a server accepts; below the clients' keepalive."""
+
+SERVER_KEEPALIVE_MS = 10_000
+SERVER_KEEPALIVE_TIMEOUT_MS = 5_000
+"""A server only cleans up after clients that vanished; it must not cut those it has kept waiting itself."""
+
 STREAMS_MAX = 4_096
 """Calls and streams at once on one server; more are refused."""
 
 _BOTH_SIDES: tuple[tuple[str, int], ...] = (
-    ("grpc.keepalive_time_ms", KEEPALIVE_MS),
-    ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
@@ -36,6 +40,9 @@ _BOTH_SIDES: tuple[tuple[str, int], ...] = (
 
 _CLIENT = (
     *_BOTH_SIDES,
+    ("grpc.keepalive_time_ms", KEEPALIVE_MS),
+    ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
+    ("grpc.http2.ping_timeout_ms", KEEPALIVE_TIMEOUT_MS),
     ("grpc.enable_http_proxy", 0),
     ("grpc.enable_retries", 0),
     ("grpc.service_config_disable_resolution", 1),
@@ -45,6 +52,9 @@ _CLIENT = (
 
 _SERVER = (
     *_BOTH_SIDES,
+    ("grpc.keepalive_time_ms", SERVER_KEEPALIVE_MS),
+    ("grpc.keepalive_timeout_ms", SERVER_KEEPALIVE_TIMEOUT_MS),
+    ("grpc.http2.ping_timeout_ms", SERVER_KEEPALIVE_TIMEOUT_MS),
     ("grpc.http2.min_recv_ping_interval_without_data_ms", PING_INTERVAL_MS_MIN),
     ("grpc.http2.max_ping_strikes", 0),
     ("grpc.so_reuseport", 0),

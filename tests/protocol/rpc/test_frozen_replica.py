@@ -89,3 +89,16 @@ async def test_items_without_answer_are_replayed_to_the_restarted_replica(
 
     assert [number for number, _, _ in owner.heard] == [1, 2, 3]
     assert owner.lost_keys == []
+
+
+async def test_a_frozen_replica_is_noticed_by_keepalive_when_nothing_is_outstanding(
+    parrot_process: ParrotProcess, dial: Dial, owner: Owner
+) -> None:
+    links = await dial(parrot_process.address)
+    link = the_link(links)
+    parrot_process.freeze()
+    frozen_at_s = time.monotonic()
+
+    await owner.until(lambda: not link.is_up)
+
+    assert time.monotonic() - frozen_at_s <= 3.6
