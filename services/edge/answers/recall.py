@@ -106,7 +106,7 @@ class Recall:
         self._head: FillHead | None = None
         self._is_heard = True
         """All that was said so far reaches the cache service."""
-        self._unwatched: Callable[[], None] | None = None
+        self._unwatched: Callable[[], object] | None = None
         self._waiter: asyncio.Future[None] | None = None
 
     async def first(self) -> First:
@@ -135,7 +135,7 @@ class Recall:
 
     def chunk(self, chunk: bytes) -> None:
         """The filler's next bytes, as they came."""
-        if self.role != "filling" or self._head is None:
+        if self.role != "filling" or self._head is None or not chunk:
             return
         self._copy.add(chunk)
         for start in range(0, len(chunk), CHUNK_BYTES_MAX):
@@ -166,7 +166,7 @@ class Recall:
             self._over()
         self._unread.let_go()
 
-    def when_unwatched(self, call: Callable[[], None]) -> None:
+    def when_unwatched(self, call: Callable[[], object]) -> None:
         """For a filler whose own client has left: call this once, as soon as nobody waits for its answer."""
         if self.has_joiners:
             self._unwatched = call

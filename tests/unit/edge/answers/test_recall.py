@@ -1,0 +1,454 @@
+"""Recalls over a link that a test opens, breaks and answers on: whatever happens to the cache, a request goes on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Hashable, Sequence
+
+import pytest
+
+from services.contracts.cache.values import (
+    CacheCall,
+    CacheReply,
+    Fill,
+    FillChunk,
+    FillEnd,
+    FillHead,
+    Hit,
+    HitPart,
+    Join,
+    JoinChunk,
+    JoinEnd,
+    JoinHead,
+    Leave,
+    Lookup,
+    Miss,
+    Watched,
+)
+from services.edge.answers.answers import LOOKUP_S_MAX, Answers
+from services.edge.answers.held import BEHIND_BYTES_MIN
+from services.edge.answers.line import WAITING_BYTES_MAX
+from services.edge.answers.recall import CHUNK_BYTES_MAX, Recall
+from tests.fakes.clock import FakeClock
+
+KEY = b"k" * 32
+HEADERS = ((b"Content-Type", b"text/plain"),)
+
+
+class ScriptedLink:
+    """A link and all links at once: takes what it is given while it is up."""
+
+    address = "scripted"
+
+    def __init__(self) -> None:
+        self.is_up = True
+        self.is_standing = True
+        self.is_full = False
+        self.sent: list[CacheCall] = []
+        self.owed: dict[Hashable, float | None] = {}
+
+    def send(self, item: CacheCall, *, key: Hashable | None = None, deadline_s: float | None = None) -> bool:
+        if not self.is_up or self.is_full:
+            return False
+        self.sent.append(item)
+        if key is not None:
+            self.owed[key] = deadline_s
+        return True
+
+    def forget(self, key: Hashable) -> None:
+        self.owed.pop(key, None)
+
+    def any(self) -> ScriptedLink | None:
+        return self if self.is_up else None
+
+    def for_key(self, key: bytes) -> ScriptedLink | None:
+        return self.any()
+
+    def all(self) -> Sequence[ScriptedLink]:
+        return [self]
+
+
+class Desk:
+    """Answers on a scripted link."""
+
+    def __init__(self) -> None:
+        self.link = ScriptedLink()
+        self.answers = Answers(links=self.link, clock=FakeClock(), held_bytes_max=4 * BEHIND_BYTES_MIN)
+
+    def break_open(self) -> None:
+        self.link.is_up = False
+        self.answers.lost(self.link, list(self.link.owed))
+
+    def close_breaker(self) -> None:
+        self.link.is_up = True
+
+    def lose(self) -> None:
+        self.link.is_standing = False
+        self.break_open()
+
+    def said(self, kind: type[CacheCall]) -> list[CacheCall]:
+        return [item for item in self.link.sent if isinstance(item, kind)]
+
+
+@pytest.fixture
+def desk() -> Desk:
+    return Desk()
+
+
+def begin(desk: Desk, *told: Callable[[int], CacheReply], entry_bytes_max: int = 1_000) -> Recall:
+    """A recall that was told this so far."""
+    recall = desk.answers.recall(KEY, entry_bytes_max=entry_bytes_max)
+    desk.answers.received(desk.link, [make(recall.call) for make in told])
+    return recall
+
+
+def joined(desk: Desk, *chunks: bytes) -> Recall:
+    """A joiner that has these chunks to read, with their head."""
+    recall = begin(desk, Join)
+    call = (recall.call,)
+    if chunks:
+        desk.answers.received(desk.link, [JoinHead(call, 200, HEADERS), *[JoinChunk(call, chunk) for chunk in chunks]])
+    return recall
+
+
+async def test_a_question_is_asked_once_and_waited_for_a_tenth_of_a_second(desk: Desk) -> None:
+    recall = desk.answers.recall(KEY, entry_bytes_max=7, traceparent="00-a-b-01")
+
+    assert desk.link.sent == [Lookup(recall.call, KEY, 7, "00-a-b-01")]
+    assert desk.link.owed == {recall.call: LOOKUP_S_MAX}
+
+
+async def test_without_a_replica_a_request_goes_on_at_once(desk: Desk) -> None:
+    desk.link.is_up = False
+
+    recall = desk.answers.recall(KEY, entry_bytes_max=7)
+
+    assert await recall.first() == Miss(recall.call, is_degraded=True)
+    assert desk.answers.recalls == 0
+
+
+async def test_a_question_that_is_not_answered_in_time_is_a_degraded_miss(desk: Desk) -> None:
+    recall = desk.answers.recall(KEY, entry_bytes_max=7)
+    waiting = asyncio.create_task(recall.first())
+    await asyncio.sleep(0)
+
+    desk.answers.expired(desk.link, [recall.call])
+
+    assert await waiting == Miss(recall.call, is_degraded=True)
+    assert desk.said(Leave) == [Leave(recall.call)]
+
+
+async def test_an_answer_that_comes_too_late_is_given_back(desk: Desk) -> None:
+    recall = desk.answers.recall(KEY, entry_bytes_max=7)
+    desk.answers.expired(desk.link, [recall.call])
+
+    desk.answers.received(desk.link, [Fill(recall.call)])
+
+    assert await recall.first() == Miss(recall.call, is_degraded=True)
+    assert desk.said(Leave) == [Leave(recall.call), Leave(recall.call)]
+
+
+async def test_a_hit_is_kept_near(desk: Desk) -> None:
+    recall = desk.answers.recall(KEY, entry_bytes_max=7)
+    hit = Hit(recall.call, 200, HEADERS, (b"a",), "", 60)
+
+    desk.answers.received(desk.link, [hit])
+
+    assert await recall.first() == hit
+    assert desk.answers.near(KEY) == hit
+
+
+async def test_a_hit_in_parts_is_seen_when_it_is_whole(desk: Desk) -> None:
+    recall = desk.answers.recall(KEY, entry_bytes_max=7)
+    waiting = asyncio.create_task(recall.first())
+    desk.answers.received(desk.link, [Hit(recall.call, 200, HEADERS, (b"a",), "f", 60, is_partial=True)])
+    desk.answers.received(desk.link, [HitPart(recall.call, (b"b",), is_last=False)])
+    await asyncio.sleep(0)
+    is_early = waiting.done()
+
+    desk.answers.received(desk.link, [HitPart(recall.call, (b"c",), is_last=True)])
+
+    assert not is_early
+    assert await waiting == Hit(recall.call, 200, HEADERS, (b"a", b"b", b"c"), "f", 60)
+
+
+async def test_a_joiner_may_get_the_stored_answer(desk: Desk) -> None:
+    recall = begin(desk, Join)
+
+    desk.answers.received(desk.link, [Hit(recall.call, 200, HEADERS, (b"a", b"b"), "f", 60)])
+
+    call = (recall.call,)
+    assert await recall.next() == JoinHead(call, 200, HEADERS, "f")
+    assert [await recall.next(), await recall.next()] == [JoinChunk(call, b"a"), JoinChunk(call, b"b")]
+    assert await recall.next() == JoinEnd(call, "whole", "f")
+
+
+async def test_a_joiner_without_bytes_may_be_made_the_filler(desk: Desk) -> None:
+    recall = begin(desk, Join)
+
+    desk.answers.received(desk.link, [Fill(recall.call)])
+    turn = await recall.next()
+    recall.head(200, HEADERS, 60)
+    recall.chunk(b"a")
+    recall.end("whole", "f")
+
+    assert turn == Fill(recall.call)
+    assert desk.link.sent[1:] == [
+        FillHead(recall.call, 200, HEADERS, 60),
+        FillChunk(recall.call, b"a"),
+        FillEnd(recall.call, "whole", "f"),
+    ]
+
+
+async def test_a_joiner_waits_no_longer_than_it_says(desk: Desk) -> None:
+    recall = begin(desk, Join)
+
+    with pytest.raises(TimeoutError):
+        await recall.next(timeout_s=0.01)
+
+
+async def test_a_joiner_that_is_too_far_behind_is_cut_off(desk: Desk) -> None:
+    piece = bytes(BEHIND_BYTES_MIN // 2)
+    recall = joined(desk, piece, piece)
+
+    desk.answers.received(desk.link, [JoinChunk((recall.call,), b"one too many")])
+    items = [await recall.next() for _ in range(4)]
+
+    assert items[-1] == JoinEnd((recall.call,), "failed", "")
+    assert desk.said(Leave) == [Leave(recall.call)]
+    assert desk.answers.held.used_bytes == 0
+
+
+async def test_all_joiners_together_hold_no_more_than_their_budget(desk: Desk) -> None:
+    recalls = [joined(desk, bytes(BEHIND_BYTES_MIN)) for _ in range(5)]
+
+    assert desk.answers.held.used_bytes == 4 * BEHIND_BYTES_MIN
+    assert [recall.role for recall in recalls] == ["following"] * 4 + ["over"]
+
+
+async def test_a_joiner_that_leaves_unread_gives_its_bytes_back(desk: Desk) -> None:
+    recall = joined(desk, bytes(1_000))
+
+    recall.leave()
+    recall.leave()
+
+    assert desk.answers.held.used_bytes == 0
+    assert desk.said(Leave) == [Leave(recall.call)]
+
+
+async def test_a_fill_too_large_for_its_bound_is_said_and_not_kept_near(desk: Desk) -> None:
+    recall = begin(desk, Fill, entry_bytes_max=5)
+    recall.head(200, HEADERS, 60)
+    for chunk in (b"abcd", b"efgh"):
+        recall.chunk(chunk)
+
+    recall.end("whole")
+
+    assert desk.answers.near(KEY) is None
+    assert desk.said(FillEnd) == [FillEnd(recall.call, "whole")]
+    assert desk.answers.held.used_bytes == 0
+
+
+async def test_a_piece_too_long_for_one_message_is_said_in_several(desk: Desk) -> None:
+    recall = begin(desk, Fill)
+    recall.head(200, HEADERS, 60)
+
+    recall.chunk(bytes(CHUNK_BYTES_MAX + 1))
+
+    assert [len(item.chunk) for item in desk.link.sent if isinstance(item, FillChunk)] == [CHUNK_BYTES_MAX, 1]
+
+
+async def test_cookies_and_connection_headers_are_not_stored(desk: Desk) -> None:
+    recall = begin(desk, Fill)
+
+    recall.head(200, [(b"Set-Cookie", b"a=b"), (b"Transfer-Encoding", b"chunked"), *HEADERS], 60)
+
+    assert desk.said(FillHead) == [FillHead(recall.call, 200, HEADERS, 60)]
+
+
+async def test_a_whole_end_without_a_head_is_no_answer(desk: Desk) -> None:
+    recall = begin(desk, Fill)
+
+    recall.end("whole")
+
+    assert desk.said(FillEnd) == [FillEnd(recall.call, "uncacheable")]
+    assert desk.answers.near(KEY) is None
+
+
+async def test_a_filler_that_leaves_has_failed_once(desk: Desk) -> None:
+    recall = begin(desk, Fill)
+    recall.head(200, HEADERS, 60)
+
+    recall.leave()
+    recall.end("whole")
+
+    assert desk.said(FillEnd) == [FillEnd(recall.call, "failed")]
+    assert desk.answers.near(KEY) is None
+
+
+async def test_ending_a_fill_does_not_tell_its_own_request_that_nobody_waits(desk: Desk) -> None:
+    recall = begin(desk, Fill, lambda call: Watched(call, is_watched=True))
+    told: list[str] = []
+    recall.when_unwatched(lambda: told.append("nobody waits"))
+
+    recall.end("uncacheable")
+
+    assert told == []
+
+
+async def test_when_the_breaker_opens_those_without_bytes_go_on_alone(desk: Desk) -> None:
+    asking, joining = desk.answers.recall(KEY, entry_bytes_max=7), begin(desk, Join)
+
+    desk.break_open()
+
+    assert await asking.first() == Miss(asking.call, is_degraded=True)
+    assert await joining.next() == Miss(joining.call, is_degraded=True)
+
+
+async def test_when_the_breaker_closes_again_the_replica_hears_who_left(desk: Desk) -> None:
+    asking, joining = desk.answers.recall(KEY, entry_bytes_max=7), begin(desk, Join)
+    desk.break_open()
+
+    desk.close_breaker()
+    await asyncio.sleep(0.05)
+
+    assert desk.said(Leave) == [Leave(asking.call), Leave(joining.call)]
+
+
+async def test_a_short_silence_breaks_no_answer(desk: Desk) -> None:
+    following = joined(desk, b"a")
+    desk.break_open()
+    await asyncio.sleep(0.03)
+
+    desk.close_breaker()
+    desk.answers.received(desk.link, [JoinChunk((following.call,), b"b"), JoinEnd((following.call,), "whole", "")])
+
+    items = [await following.next() for _ in range(4)]
+    assert items[-1] == JoinEnd((following.call,), "whole", "")
+
+
+async def test_a_filler_loses_nothing_to_a_short_silence(desk: Desk) -> None:
+    filler = begin(desk, Fill)
+    filler.head(200, HEADERS, 60)
+    desk.break_open()
+    filler.chunk(b"a")
+    filler.chunk(b"b")
+    filler.end("whole")
+
+    desk.close_breaker()
+    await asyncio.sleep(0.05)
+
+    assert desk.link.sent[-3:] == [
+        FillChunk(filler.call, b"a"),
+        FillChunk(filler.call, b"b"),
+        FillEnd(filler.call, "whole"),
+    ]
+
+
+async def test_a_full_queue_holds_what_is_said_until_there_is_room(desk: Desk) -> None:
+    filler = begin(desk, Fill)
+    filler.head(200, HEADERS, 60)
+    desk.link.is_full = True
+    filler.chunk(b"a")
+    desk.link.is_full = False
+    filler.chunk(b"b")
+
+    await asyncio.sleep(0.05)
+
+    assert desk.said(FillChunk) == [FillChunk(filler.call, b"a"), FillChunk(filler.call, b"b")]
+
+
+async def test_an_answer_that_lost_a_chunk_is_said_to_have_failed(desk: Desk) -> None:
+    filler = begin(desk, Fill, entry_bytes_max=10)
+    filler.head(200, HEADERS, 60)
+    desk.link.is_full = True
+    for _ in range(WAITING_BYTES_MAX // CHUNK_BYTES_MAX + 1):
+        filler.chunk(bytes(CHUNK_BYTES_MAX))
+
+    desk.link.is_full = False
+    await asyncio.sleep(0.05)
+    filler.chunk(b"after the hole")
+    filler.end("whole")
+
+    assert len(desk.said(FillChunk)) == WAITING_BYTES_MAX // CHUNK_BYTES_MAX
+    assert desk.link.sent[-1] == FillEnd(filler.call, "failed")
+
+
+async def test_when_the_session_is_lost_each_goes_its_own_way(desk: Desk) -> None:
+    asking = desk.answers.recall(b"other", entry_bytes_max=7)
+    joining, following, filler = begin(desk, Join), joined(desk, b"a"), begin(desk, Fill)
+    filler.head(200, HEADERS, 60)
+
+    desk.lose()
+    filler.chunk(b"mine")
+    filler.end("whole")
+
+    assert await asking.first() == Miss(asking.call, is_degraded=True)
+    assert await joining.next() == Miss(joining.call, is_degraded=True)
+    assert [await following.next() for _ in range(3)][-1] == JoinEnd((following.call,), "failed", "")
+    assert desk.answers.near(KEY) is not None
+    assert desk.said(FillChunk) == []
+    assert desk.answers.recalls == 0
+
+
+async def test_a_session_lost_while_the_breaker_is_open_is_noticed(desk: Desk) -> None:
+    following = joined(desk, b"a")
+    desk.break_open()
+
+    desk.link.is_standing = False
+    await asyncio.sleep(0.05)
+
+    assert [await following.next() for _ in range(3)][-1] == JoinEnd((following.call,), "failed", "")
+
+
+async def test_a_new_session_knows_nothing_of_the_calls_before_it(desk: Desk) -> None:
+    following, filler = joined(desk, b"a"), begin(desk, Fill)
+    filler.head(200, HEADERS, 60)
+    desk.break_open()
+    filler.chunk(b"for the old one")
+
+    desk.close_breaker()
+    desk.answers.opened(desk.link)
+    filler.end("whole")
+    await asyncio.sleep(0.05)
+
+    assert [await following.next() for _ in range(3)][-1] == JoinEnd((following.call,), "failed", "")
+    assert desk.said(FillChunk) == []
+    assert desk.said(FillEnd) == []
+
+
+async def test_a_filler_whose_replica_is_lost_has_nobody_waiting(desk: Desk) -> None:
+    filler = begin(desk, Fill, lambda call: Watched(call, is_watched=True))
+    told: list[str] = []
+    filler.when_unwatched(lambda: told.append("nobody waits"))
+
+    desk.lose()
+
+    assert told == ["nobody waits"]
+    assert not filler.has_joiners
+
+
+async def test_a_request_that_is_cancelled_while_it_waits_can_still_leave(desk: Desk) -> None:
+    recall = desk.answers.recall(KEY, entry_bytes_max=7)
+    waiting = asyncio.create_task(recall.first())
+    await asyncio.sleep(0)
+
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    recall.leave()
+
+    assert desk.said(Leave) == [Leave(recall.call)]
+    assert desk.answers.recalls == 0
+
+
+async def test_a_run_is_not_read_while_the_cache_says_nothing(desk: Desk) -> None:
+    waiting = asyncio.create_task(desk.answers.runs.read("local/main/1", 0))
+    await asyncio.sleep(0)
+
+    desk.answers.expired(desk.link, list(desk.link.owed))
+    silent = await waiting
+    desk.lose()
+
+    assert silent is None
+    assert await desk.answers.runs.read("local/main/1", 0) is None
+    assert not desk.answers.runs.append("local/main/1", 0, [b"a"], is_end=False)
