@@ -25,9 +25,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from dataclasses import replace
 from typing import Any
 
-import aiohttp.web
-
-from services.analytics.module import Analytics, AnalyticsSettings, open_analytics
+from services.analytics.module import Analytics, open_admin, open_analytics
 from services.cache.module import open_cache
 from services.cache.service import CacheService
 from services.config import Settings
@@ -39,6 +37,7 @@ from services.edge.configuration.configuration import RouterLinks
 from services.edge.module import Edge, EdgeContext, EdgeLinks, EdgeSettings, open_edge
 from services.edge.upstream.proxies import ProxyRules
 from services.kit.clock import SystemClock
+from services.kit.errors import SettingsInvalid
 from services.kit.files import locked_folder
 from services.kit.health import Dependencies
 from services.kit.health_server import health_routes, health_server
@@ -100,6 +99,7 @@ class App:
         self._limiter = Module("limiter", self._open_limiter, needs=(self._tracing,))
         self._cache = Module("cache", self._open_cache, needs=(self._tracing,))
         self._analytics = Module("analytics", self._open_analytics, needs=(self._tracing,))
+        self._admin = Module("admin", self._open_admin, needs=(self._analytics,))
         self._services: dict[str, Module[Any]] = {
             "router": self._router,
             "limiter": self._limiter,
@@ -114,10 +114,13 @@ class App:
         """The modules of this process' target, in the order of what needs what."""
         match self.settings.target:
             case "all" | "edge":
-                return [self._health, self._edge]
+                admin = [self._admin] if "analytics" in self.here else []
+                return [self._health, *admin, self._edge]
             case "simulator":
                 return [self._health, self._simulator]
-            case "router" | "limiter" | "cache" | "analytics":
+            case "analytics":
+                return [self._health, self._admin, self._rpc]
+            case "router" | "limiter" | "cache":
                 return [self._health, self._rpc]
 
     def announce(self, is_open: bool) -> None:  # noqa: FBT001 - `run` passes it as its one argument
@@ -200,32 +203,31 @@ class App:
             dependencies=self.dependencies,
         )
 
-    @asynccontextmanager
-    async def _open_analytics(self, parts: Parts) -> AsyncIterator[Analytics]:
-        settings = self.settings
-        with locked_folder(settings.stores.data_dir / "analytics") as folder:
-            own = AnalyticsSettings(
-                folder=folder,
-                clickhouse_url=settings.stores.clickhouse_url,
-                admin=settings.addresses.admin,
-                admin_token=settings.security.admin_token,
-            )
-            async with open_analytics(
-                settings=own,
-                clock=self.clock,
-                tracer=parts[self._tracing]("analytics"),
-                metrics=self.metrics,
-                dependencies=self.dependencies,
-                status=self.status,
-                routes=self._health_routes(),
-            ) as analytics:
-                yield analytics
+    def _open_analytics(self, parts: Parts) -> AbstractAsyncContextManager[Analytics]:
+        if self.settings.stores.clickhouse_url is not None:
+            raise SettingsInvalid("NARROWS_CLICKHOUSE_URL: not built yet; leave it unset, logs are then kept here")
+        return open_analytics(
+            folder=self.settings.stores.data_dir / "analytics",
+            clock=self.clock,
+            tracer=parts[self._tracing]("analytics"),
+            metrics=self.metrics,
+            dependencies=self.dependencies,
+        )
 
-    def _health_routes(self) -> list[aiohttp.web.RouteDef]:
-        """In one process the admin port serves what the health port does; its own `/status` says more."""
-        if self.settings.target != "all":
-            return []
-        return [route for route in health_routes(self.status, self.metrics) if route.path != "/status"]
+    @asynccontextmanager
+    async def _open_admin(self, parts: Parts) -> AsyncIterator[int]:
+        """The admin port; in one process it serves what the health port does, too."""
+        address = self.settings.addresses.admin
+        also = health_routes(self.status, self.metrics) if self.settings.target == "all" else []
+        async with open_admin(
+            analytics=parts[self._analytics],
+            address=address,
+            token=self.settings.security.admin_token,
+            status=self.status.document,
+            also=[route for route in also if route.path != "/status"],
+        ) as port:
+            self._listening.append(f"admin http://{address.host}:{port}")
+            yield port
 
     @asynccontextmanager
     async def _open_edge(self, parts: Parts) -> AsyncIterator[Edge]:
@@ -269,7 +271,9 @@ class App:
         )
 
     async def _edge_links(self, stack: AsyncExitStack, parts: Parts, tracer: Tracer) -> EdgeLinks:
-        """All conversations of the edge. In process a service gives its own side; elsewhere it is None and not asked."""
+        """
+        All conversations of the edge. In process a service gives its own side; elsewhere it is None and not asked.
+        """
         at = self.settings.services
         router, limiter, cache, analytics = (
             parts[self._services[name]] if name in self.here else None for name in SERVICES
@@ -319,9 +323,11 @@ class App:
                 server.add(WATCH, parts[self._router].watch)
                 server.add(REPORT, parts[self._router].report)
             case "limiter":
-                server.add(LEASE, parts[self._limiter])
+                limiter = parts[self._limiter]
+                server.add(LEASE, limiter)
             case "cache":
-                server.add(EXCHANGE, parts[self._cache])
+                cache = parts[self._cache]
+                server.add(EXCHANGE, cache)
             case "analytics":
                 service = parts[self._analytics].service
                 server.add(INGEST, service)
@@ -339,7 +345,7 @@ def _running_here(settings: Settings) -> tuple[str, ...]:
         return (settings.target,)
     at = settings.services
     elsewhere = {"router": at.router, "limiter": at.limiter, "cache": at.cache, "analytics": at.analytics}
-    return tuple(name for name in SERVICES if elsewhere[name] is None) + ("edge",)
+    return (*(name for name in SERVICES if elsewhere[name] is None), "edge")
 
 
 def _spool_of(edge: Edge) -> dict[str, float]:

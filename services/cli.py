@@ -1,8 +1,8 @@
 """
 Command line: `narrows run`, `narrows check FILE`, `narrows version`.
 
-Settings come from flags and variables (docs/settings.md); what is wrong with them is said on standard error, one line for
-each thing, and nothing is started. The event loop is uvloop.
+Settings come from flags and variables (docs/settings.md); what is wrong with them is said on standard error, one
+line for each thing, and nothing is started. The event loop is uvloop.
 """
 
 from __future__ import annotations

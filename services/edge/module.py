@@ -1,15 +1,16 @@
 """
 Edge module: every part of the edge, made in the order in which they need each other and closed in the reverse.
 
-Stopping is graceful: the port answers `Connection: close` while what is in flight finishes, then leases are given back, then
-the spool is sent. Each of these waits for its own bound and no longer, so a dependency that is down delays a stop by seconds.
+Stopping is graceful: the port answers `Connection: close` while what is in flight finishes, then leases are given
+back, then the spool is sent. Each of these waits for its own bound and no longer, so a dependency that is down
+delays a stop by seconds.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from services.contracts.analytics.values import Ack as IngestAck
 from services.contracts.analytics.values import IngestItem
 from services.contracts.cache.values import CacheCall, CacheReply
 from services.contracts.limiter.values import Bucket, LeaseAnswer, LeaseRequest
-from services.contracts.router.values import Snapshot
+from services.contracts.router.values import Rate, Snapshot
 from services.dialects.money import RateBook
 from services.dialects.request import RequestReader
 from services.dialects.usage import UsageReaders
@@ -41,6 +42,7 @@ from services.edge.stages.settle import Settler
 from services.edge.surfaces.steps import StepBuilder
 from services.edge.upstream.client import UpstreamClient
 from services.edge.upstream.proxies import ProxyRules
+from services.edge.upstream.tls import client_context
 from services.kit.clock import Clock
 from services.kit.identifiers import UlidSource
 from services.kit.names import MetricName
@@ -83,7 +85,9 @@ class EdgeLinks:
 
 @dataclass(frozen=True, slots=True)
 class EdgeContext:
-    """What a process gives to all its services. `instance` was never used before; `status` is this process' own /status."""
+    """
+    What a process gives to all its services. `instance` was never used before; `status` is this process' own /status.
+    """
 
     instance: str
     clock: Clock
@@ -119,7 +123,9 @@ async def open_edge(*, settings: EdgeSettings, links: EdgeLinks, context: EdgeCo
         configuration = await stack.enter_async_context(_configuration(settings, links, context))
         spool = await stack.enter_async_context(_spool(settings, links, context))
         upstream = await stack.enter_async_context(
-            UpstreamClient(clock=context.clock, ca_files=settings.ca_files, proxies=settings.proxies)
+            UpstreamClient(
+                clock=context.clock, tls=client_context(ca_files=settings.ca_files), proxies=settings.proxies
+            )
         )
         ledger = await stack.enter_async_context(_ledger(links, context, configuration))
         answers = Answers(links=links.exchange, clock=context.clock)
@@ -147,7 +153,7 @@ async def open_edge(*, settings: EdgeSettings, links: EdgeLinks, context: EdgeCo
             settler=Settler(
                 admission=admission,
                 receiver=receiver,
-                rates=RateBook(),
+                rates=RateBook(catalogue=lambda: _rates_of(configuration)),
                 spool=spool,
                 metrics=EdgeMetrics(context.metrics),
                 edge=context.instance,
@@ -203,9 +209,7 @@ async def _spool(settings: EdgeSettings, links: EdgeLinks, context: EdgeContext)
 
 
 @asynccontextmanager
-async def _ledger(
-    links: EdgeLinks, context: EdgeContext, configuration: Configuration
-) -> AsyncIterator[LeaseLedger]:
+async def _ledger(links: EdgeLinks, context: EdgeContext, configuration: Configuration) -> AsyncIterator[LeaseLedger]:
     ledger = LeaseLedger(edge=context.instance, links=links.lease, clock=context.clock)
     links.lease.listen(ledger)
     configuration.subscribe(lambda snapshot: ledger.changed(_limits_of(snapshot)))
@@ -216,6 +220,11 @@ async def _ledger(
             await ledger.drain()
         finally:
             ticking.cancel()
+
+
+def _rates_of(configuration: Configuration) -> Mapping[str, tuple[Rate, ...]]:
+    snapshot = configuration.current
+    return snapshot.catalogue.rates if snapshot is not None else {}
 
 
 def _limits_of(snapshot: Snapshot) -> Callable[[Bucket], int | None]:

@@ -12,7 +12,8 @@ from collections.abc import Mapping
 
 import msgspec
 
-from services.contracts.router.values import Backoff, Retries, Timeouts
+from services.contracts.router.values import Backoff, Rate, Retries, Timeouts
+from services.dialects.money import parse_custom_cost
 from services.kit.errors import Malformed
 
 _CACHE_TTL_S = (60, 2_592_000)
@@ -35,7 +36,7 @@ class Options(msgspec.Struct, frozen=True):
     collect_log: bool | None = None
     collect_log_payload: bool | None = None
     metadata: dict[str, MetadataValue] = {}
-    custom_cost: str = ""
+    custom_cost: Rate | None = None
     key_alias: str = ""
     event_id: str = ""
 
@@ -59,7 +60,7 @@ def parse_options(given: Mapping[str, str]) -> Options:
         collect_log=_flag("cf-aig-collect-log", get("collect-log")),
         collect_log_payload=_flag("cf-aig-collect-log-payload", get("collect-log-payload")),
         metadata=_metadata(get("metadata")),
-        custom_cost=get("custom-cost", ""),
+        custom_cost=_custom_cost(get("custom-cost")),
         key_alias=get("byok-alias", ""),
         event_id=_event_id(get("event-id")),
     )
@@ -174,6 +175,10 @@ def _event_id(value: str | None) -> str:
     if len(value) > _EVENT_ID_LENGTH_MAX or not value.isprintable():
         raise Malformed(f"cf-aig-event-id: must be at most {_EVENT_ID_LENGTH_MAX} printable characters")
     return value
+
+
+def _custom_cost(value: str | None) -> Rate | None:
+    return None if value is None else parse_custom_cost(value)
 
 
 def _metadata(value: str | None) -> dict[str, MetadataValue]:

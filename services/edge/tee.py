@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from services.contracts.analytics.values import UsageSource
 from services.contracts.cache.values import Outcome
 from services.dialects.usage import Usage, UsageReader
 from services.edge.answers.cacheable import is_cacheable
@@ -28,7 +29,7 @@ class Facts(msgspec.Struct, frozen=True):
     tokens_cache_read: int | None = None
     tokens_cache_write: int | None = None
     tokens_reasoning: int | None = None
-    source: str = "none"
+    source: UsageSource = "none"
 
 
 _FACTS = msgspec.json.Decoder(Facts)
@@ -86,8 +87,8 @@ class Tee:
         """
         if self.reader is not None and self.usage is None:
             self.usage = self.reader.finish()
-        is_stored = is_whole and not (self.usage is not None and self.usage.is_error)
-        self._end_fill("whole" if is_stored else "failed")
+        is_error = self.usage is not None and self.usage.is_error
+        self._end_fill("failed" if not is_whole else "uncacheable" if is_error else "whole")
         return self.usage
 
     def _end_fill(self, outcome: Outcome) -> None:

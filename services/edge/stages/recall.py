@@ -86,6 +86,8 @@ class Recaller:
 
     async def _outcome(self, exchange: Exchange, step: Step, recall: Recall, ttl_s: int) -> Recalled:
         first = await recall.first()
+        if not isinstance(first, Hit) and first.is_degraded:
+            exchange.note_degraded("cache")
         match first:
             case Hit():
                 return Recalled("HIT", source=StoredAnswer(first))
@@ -94,8 +96,6 @@ class Recaller:
             case Join():
                 return await self._join(exchange, step, recall, ttl_s)
             case Miss():
-                if first.is_degraded:
-                    exchange.note_degraded("cache")
                 return _ALONE
 
     async def _join(self, exchange: Exchange, step: Step, recall: Recall, ttl_s: int) -> Recalled:
