@@ -121,7 +121,7 @@ class Holding:
 
     def reset_ms(self, now_s: float) -> int:
         """Counted down since the limiter last said it."""
-        return max(0, round((self.reset_at_s - now_s) * 1000))
+        return max(0, int((self.reset_at_s - now_s) * 1000))
 
     def refusal(self, now_s: float) -> Refused:
         """From memory."""

@@ -112,7 +112,8 @@ class LeaseLedger:
         lease.used_at_s = now_s
         if lease.free <= lease.low_units:
             self._go_on(holding, now_s)
-        return Admitted(lease, units, holding.remaining + lease.free, holding.reset_ms(now_s))
+        left_s = holding.reset_at_s - now_s
+        return Admitted(lease, units, holding.remaining + lease.free, int(left_s * 1000) if left_s > 0 else 0)
 
     async def wait(
         self, bucket: Bucket, *, limit: int, units: int = 1, traceparent: str = ""

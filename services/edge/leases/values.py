@@ -27,7 +27,7 @@ class Source(Protocol):
 Part = tuple[Source, int]
 
 
-class Admitted:
+class Admitted(msgspec.Struct, eq=False):
     """
     Units spent for a request.
 
@@ -35,17 +35,12 @@ class Admitted:
     parts taken from leases before the last one, for requests that want more than one lease holds.
     """
 
-    __slots__ = ("earlier", "is_open", "remaining", "reset_ms", "source", "units")
-
-    def __init__(
-        self, source: Source, units: int, remaining: int, reset_ms: int, earlier: tuple[Part, ...] = ()
-    ) -> None:
-        self.source = source
-        self.units = units
-        self.remaining = remaining
-        self.reset_ms = reset_ms
-        self.earlier = earlier
-        self.is_open = True
+    source: Source
+    units: int
+    remaining: int
+    reset_ms: int
+    earlier: tuple[Part, ...] = ()
+    is_open: bool = True
 
     def parts(self) -> tuple[Part, ...]:
         """Every source and how much came from it."""
