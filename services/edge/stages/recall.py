@@ -115,6 +115,9 @@ class Recaller:
                 return Recalled("COALESCED", source=source)
             case Fill():
                 return Recalled("MISS", ttl_s=ttl_s, recall=recall)
+            case Miss(is_degraded=True):
+                exchange.note_degraded("cache")
+                return _ALONE
             case _:
                 return _ALONE
 
