@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from typing import Protocol
 
+from services.edge.upstream.bodies import Upload
 from services.kit.errors import StreamBroken
 
 
@@ -50,6 +51,7 @@ class UpstreamAnswer:
         "parts",
         "reason",
         "status",
+        "upload",
         "waiter",
         "written_at",
     )
@@ -66,11 +68,13 @@ class UpstreamAnswer:
         self.is_finished = False
         self.is_replaceable = False
         """It failed before any byte on a connection that had been idle: another connection may do."""
+        self.upload: Upload | None = None
+        """The body of a request that may go out again."""
         self.failure: Exception | None = None
         self.parts: list[bytes] = []
         self.waiter: asyncio.Future[None] | None = None
         self.connected_at = connected_at
-        self.written_at = connected_at
+        self.written_at = 0.0
         self.head_at = 0.0
 
     @property
@@ -101,6 +105,8 @@ class UpstreamAnswer:
 
     def abort(self) -> None:
         """Nobody wants the rest: the connection closes at once. Does nothing at the end or the second time."""
+        if self.upload is not None:
+            self.upload.stop()
         line, self.line = self.line, None
         if line is not None:
             self.fail(StreamBroken("the answer was given up"))

@@ -13,24 +13,24 @@ whose body can be sent again is, and only once.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from types import TracebackType
 
 from services.edge.upstream.answer import UpstreamAnswer
 from services.edge.upstream.bounds import PoolBounds, UpstreamStats
 from services.edge.upstream.connection import UpstreamConnection
 from services.edge.upstream.dialer import Dialer
-from services.edge.upstream.pools import ConnectionPools
+from services.edge.upstream.pools import ConnectionPools, OriginPool
 from services.edge.upstream.proxies import ProxyRules
 from services.edge.upstream.race import HEAD_START_S, Connect, connect_socket
 from services.edge.upstream.request import UpstreamRequest
 from services.edge.upstream.resolver import Resolver, SystemResolver
 from services.edge.upstream.tls import SessionContext
 from services.kit.clock import Clock
+from services.kit.errors import UpstreamClosed
 
 
 class UpstreamClient:
-    """An async context manager; `send` works inside it. `tls` is `client_context(...)`, one for each set of authorities."""
+    """An async context manager; `send` works inside it. `tls` is what `client_context` made."""
 
     def __init__(
         self,
@@ -83,33 +83,45 @@ class UpstreamClient:
         if connection is None:
             connection = await self._pools.obtain(pool, timeout_s=request.connect_timeout_s)
             connected_at = self._monotonic_s()
-        answer = await self._exchange(connection, request, connected_at, request.on_written)
-        if answer.status:
-            return answer
+        answer = await self._exchange(connection, request, connected_at)
         if answer.is_replaceable:
             self._reuse_failures += 1
-            on_written = request.on_written if answer.written_at == 0 else None
-            connection = await self._pools.obtain(pool, timeout_s=request.connect_timeout_s)
-            answer = await self._exchange(connection, request, self._monotonic_s(), on_written)
-        if answer.failure is not None:
-            raise answer.failure
-        return answer
+            answer = await self._send_again(pool, request, answer)
+        if answer.status:
+            return answer
+        answer.abort()
+        raise answer.failure or UpstreamClosed("the provider gave no answer")
+
+    def sweep(self) -> None:
+        """Retire connections that were idle too long; a timer does it every few seconds."""
+        self._pools.sweep(self._monotonic_s())
 
     def stats(self) -> UpstreamStats:
         """Counts for metrics."""
         return self._pools.stats(reuse_failures=self._reuse_failures)
+
+    async def _send_again(self, pool: OriginPool, request: UpstreamRequest, failed: UpstreamAnswer) -> UpstreamAnswer:
+        """On a new connection, with the body that the failed one has not sent anything of."""
+        try:
+            connection = await self._pools.obtain(pool, timeout_s=request.connect_timeout_s)
+        except BaseException:
+            failed.abort()
+            raise
+        return await self._exchange(connection, request, self._monotonic_s(), failed)
 
     async def _exchange(
         self,
         connection: UpstreamConnection,
         request: UpstreamRequest,
         connected_at: float,
-        on_written: Callable[[], None] | None,
+        failed: UpstreamAnswer | None = None,
     ) -> UpstreamAnswer:
-        """One try on one connection, up to the head or the failure."""
+        """One try on one connection, up to the head or the failure. `failed` is the try before."""
         answer = UpstreamAnswer(self._loop, connection, connected_at)
         try:
-            connection.start(request, answer, on_written)
+            connection.start(request, answer, failed.upload if failed is not None else None)
+            if request.on_written is not None and answer.written_at and (failed is None or not failed.written_at):
+                request.on_written()
             if answer.failure is None:
                 await answer.wait()
         except BaseException:

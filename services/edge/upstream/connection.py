@@ -18,7 +18,7 @@ from collections.abc import Callable
 from typing import Protocol, cast
 
 from services.edge.upstream.answer import UpstreamAnswer
-from services.edge.upstream.bodies import HeldUpload, Spawn, StreamedUpload, Upload
+from services.edge.upstream.bodies import Spawn, Upload, upload_of
 from services.edge.upstream.reader import AnswerReader, may_be_http2
 from services.edge.upstream.request import UpstreamRequest
 from services.edge.upstream.tls import HTTP2_ONLY
@@ -121,12 +121,17 @@ class UpstreamConnection(asyncio.Protocol):
         """The TLS layer, if there is one."""
         return cast("ssl.SSLObject | None", self._transport.get_extra_info("ssl_object"))
 
-    def start(self, request: UpstreamRequest, answer: UpstreamAnswer, on_written: Callable[[], None] | None) -> None:
-        """Write the request; `answer` is filled from now on."""
+    def start(self, request: UpstreamRequest, answer: UpstreamAnswer, upload: Upload | None) -> None:
+        """
+        Write the request; `answer` is filled from now on.
+
+        `upload` is the body when an earlier connection has failed with it.
+        """
         if self.is_lost or self._early:
-            self._refuse(answer)
+            self._refuse(answer, upload)
             return
         self.exchanges += 1
+        answer.written_at = answer.connected_at
         self._answer = answer
         self._request = request
         self._reader.begin(answer, is_head_request=request.method == b"HEAD", accepts_upgrade=request.accepts_upgrade)
@@ -136,13 +141,8 @@ class UpstreamConnection(asyncio.Protocol):
             self._transport.write(head + body)
         else:
             self._transport.write(head)
-            self._upload = (
-                HeldUpload(self, body)
-                if isinstance(body, bytes)
-                else StreamedUpload(self, body, spawn=self._keeper.spawn)
-            )
-        if on_written is not None:
-            on_written()
+            self._upload = upload or upload_of(body, spawn=self._keeper.spawn)
+            self._upload.attach(self)
 
     # For the answer and the body.
 
@@ -245,9 +245,10 @@ class UpstreamConnection(asyncio.Protocol):
 
     # How an exchange begins in vain, goes on and ends.
 
-    def _refuse(self, answer: UpstreamAnswer) -> None:
+    def _refuse(self, answer: UpstreamAnswer, upload: Upload | None) -> None:
         """The provider closed, or spoke before it was asked, between connecting and the request."""
         answer.line = None
+        answer.upload = upload
         answer.is_replaceable = self.exchanges > 0
         if may_be_http2(self._early):
             answer.fail(UpstreamProtocolError(HTTP2_ONLY))
@@ -276,8 +277,8 @@ class UpstreamConnection(asyncio.Protocol):
 
     def _end_by_close(self, answer: UpstreamAnswer, error: Exception | None) -> None:
         """The connection ended: before the head, at the end of an unframed body, or in the middle."""
-        is_untouched = self.exchanges > 1 and not self._reader.has_bytes
-        answer.is_replaceable = is_untouched and (self._upload is None or self._upload.is_repeatable)
+        if self.exchanges > 1 and not self._reader.has_bytes:
+            self._offer_again(answer)
         self._let_go()
         if not answer.status:
             answer.fail(UpstreamClosed("the provider closed the connection before its answer's head was whole"))
@@ -286,6 +287,14 @@ class UpstreamConnection(asyncio.Protocol):
             answer.wake()
         else:
             answer.fail(StreamBroken("the provider cut its answer before the end"))
+
+    def _offer_again(self, answer: UpstreamAnswer) -> None:
+        """Nothing has come on a connection that had been idle: the request may go out on another one, with its body."""
+        upload = self._upload
+        answer.is_replaceable = upload is None or upload.is_repeatable
+        if upload is not None and upload.is_repeatable:
+            upload.detach()
+            answer.upload, self._upload = upload, None
 
     def _break(self, error: Exception) -> None:
         answer = self._answer

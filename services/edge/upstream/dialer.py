@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 import socket
 import ssl
 from collections.abc import Callable
@@ -124,5 +125,11 @@ def _unreachable(where: str, error: OSError) -> Overloaded | UpstreamUnreachable
     """Errors of the network are the provider's; running out of sockets is ours, and must not eject the provider."""
     if error.errno in _OUT_OF_SOCKETS:
         return Overloaded("the edge is out of sockets", retry_after_s=1)
-    reason = error.strerror or str(error) or type(error).__name__
-    return UpstreamUnreachable(f"{where}: no connection: {reason}")
+    return UpstreamUnreachable(f"{where}: no connection: {_reason(error)}")
+
+
+def _reason(error: OSError) -> str:
+    """The system's own words; event loops put their own into `strerror`, without saying what was wrong."""
+    if error.errno is not None and error.errno in errno.errorcode and not isinstance(error, socket.gaierror):
+        return os.strerror(error.errno)
+    return error.strerror or str(error) or type(error).__name__

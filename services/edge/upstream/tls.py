@@ -74,8 +74,16 @@ def server_name(host: str) -> str:
 
 def tls_failure(where: str, error: ssl.SSLError) -> UpstreamError:
     """A failed handshake in the error tree."""
-    if "NO_APPLICATION_PROTOCOL" in (error.reason or ""):
+    reason = _reason(error)
+    if "no application protocol" in reason:
         return UpstreamProtocolError(f"{where}: {HTTP2_ONLY}")
     if isinstance(error, ssl.SSLCertVerificationError):
         return UpstreamUnreachable(f"{where}: its certificate was refused: {error.verify_message}")
-    return UpstreamUnreachable(f"{where}: TLS failed: {(error.reason or 'unknown reason').lower().replace('_', ' ')}")
+    return UpstreamUnreachable(f"{where}: TLS failed: {reason}")
+
+
+def _reason(error: ssl.SSLError) -> str:
+    """OpenSSL's words: `reason` where this Python has a name for them, else the message before its source."""
+    if error.reason:
+        return error.reason.lower().replace("_", " ")
+    return str(error.strerror or error).partition(" (_ssl")[0].removeprefix("[SSL] ")

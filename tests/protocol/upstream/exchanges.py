@@ -37,7 +37,12 @@ def request(
 
 async def whole(answer: UpstreamAnswer) -> bytes:
     """The rest of the body, to its proper end."""
-    parts = answer.take()
+    parts: list[bytes] = []
+    await collect(answer, parts)
+    return b"".join(parts)
+
+
+async def collect(answer: UpstreamAnswer, parts: list[bytes]) -> None:
+    """As `whole`, but what came before a break is kept."""
     while await answer.more():
         parts += answer.take()
-    return b"".join(parts)

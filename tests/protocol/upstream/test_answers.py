@@ -8,7 +8,7 @@ import pytest
 
 from services.edge.upstream.client import UpstreamClient
 from services.kit.errors import StreamBroken, StreamStalled, UpstreamClosed, UpstreamProtocolError
-from tests.protocol.upstream.exchanges import request, whole
+from tests.protocol.upstream.exchanges import collect, request, whole
 from tests.protocol.upstream.scripted import ScriptedProvider, Visit, answering, chunked, ok
 
 
@@ -280,10 +280,9 @@ async def test_a_cut_body_gives_what_came_and_then_breaks(client: UpstreamClient
 
     async with ScriptedProvider(script) as provider:
         answer = await client.send(request(provider.origin()))
-        parts = answer.take()
+        parts: list[bytes] = []
         with pytest.raises(StreamBroken) as broken:
-            while await answer.more():
-                parts += answer.take()
+            await collect(answer, parts)
 
         assert b"".join(parts) == b"hello"
         assert not answer.is_finished
