@@ -1,0 +1,157 @@
+"""
+Money: what an answer costs, from rates that came with the snapshot.
+
+The router turned price data into rows (services/router/prices.py); here a model's name finds its row, once, and tokens
+are multiplied. Costs are whole billionths of a dollar, so that sums are exact. Hazard: what is not known is
+None and never 0: a model without a row, an answer without usage, output where only input has a price.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import msgspec
+
+from services.contracts.router.values import Gateway, Match, Rate, Tier
+from services.dialects.usage import Usage
+from services.kit.errors import Malformed
+
+Rates = tuple[Rate, ...]
+
+# One USD per million tokens is a thousand billionths a token.
+_NANODOLLARS_PER_RATE: Final = 1_000
+
+_MEMO_ENTRIES_MAX: Final = 8_192
+
+# `gpt-5.2-20251211` is what some routers make of `gpt-5.2-2025-12-11`.
+_COMPACT_DATE = re.compile(r"-(20\d\d)(\d\d)(\d\d)(?!\d)")
+
+_CUSTOM_COST: Final = "cf-aig-custom-cost"
+_CUSTOM_COST_FIELDS: Final = ("per_token_in", "per_token_out", "per_cache_read_token", "per_cache_write_token")
+
+
+class RateBook:
+    """Finds rates and multiplies. `catalogue` gives the rates of the snapshot that holds now, by provider."""
+
+    def __init__(self, *, catalogue: Callable[[], Mapping[str, Rates]]) -> None:
+        self._catalogue = catalogue
+        self._memo: dict[tuple[str, ...], tuple[Rates, Rate | None]] = {}
+
+    def cost_nanodollars(
+        self, gateway: Gateway, provider: str, model: str, usage: Usage, *, custom: Rate | None = None
+    ) -> int | None:
+        """
+        What the usage costs; `custom` is the client's own rate. None: not known.
+
+        The model that really answered is looked up before `model`, the one that was asked for: it may be an alias.
+        """
+        rate = custom or self.rate(gateway, provider, usage.model) or self.rate(gateway, provider, model)
+        return None if rate is None else cost_nanodollars(rate, usage)
+
+    def rate(self, gateway: Gateway, provider: str, model: str) -> Rate | None:
+        """The provider's rate for the model: the gateway's own before the catalogue's."""
+        own = gateway.rates.get(provider)
+        if own is not None:
+            found = self._remembered((gateway.account, gateway.name, provider, model), own, model)
+            if found is not None:
+                return found
+        listed = self._catalogue().get(provider)
+        return None if listed is None else self._remembered((provider, model), listed, model)
+
+    def _remembered(self, key: tuple[str, ...], rates: Rates, model: str) -> Rate | None:
+        """As `find_rate`, looked for once per model as long as the rates are the same."""
+        known = self._memo.get(key)
+        if known is not None and known[0] is rates:
+            return known[1]
+        if len(self._memo) >= _MEMO_ENTRIES_MAX:
+            self._memo.clear()
+        found = find_rate(rates, model)
+        self._memo[key] = rates, found
+        return found
+
+
+def find_rate(rates: Rates, model: str) -> Rate | None:
+    """The first rate that matches the model's name."""
+    name = model.lower()
+    if not name:
+        return None
+    for rate in rates:
+        if fits(rate.match, name):
+            return rate
+    dashed = _COMPACT_DATE.sub(r"-\1-\2-\3", name)
+    return find_rate(rates, dashed) if dashed != name else None
+
+
+def fits(match: Match, name: str) -> bool:
+    """Does the name, in lower case, match?"""
+    return (
+        name in match.equals
+        or name.startswith(match.starts_with)
+        or name.endswith(match.ends_with)
+        or any(part in name for part in match.contains)
+        or any(re.search(pattern, name) for pattern in match.regex)
+        or (bool(match.all_of) and all(fits(part, name) for part in match.all_of))
+    )
+
+
+def cost_nanodollars(rate: Rate, usage: Usage) -> int | None:
+    """What the usage costs at that rate; None when a count or the price of one is missing."""
+    if usage.tokens_in is None or usage.tokens_out is None:
+        return None
+    tier = _tier(rate.tiers, usage.tokens_in)
+    read, write = usage.tokens_cache_read or 0, usage.tokens_cache_write or 0
+    parts = (
+        (max(0, usage.tokens_in - read - write), tier.input),
+        (read, tier.input if tier.cache_read is None else tier.cache_read),
+        (write, tier.input if tier.cache_write is None else tier.cache_write),
+        (usage.tokens_out, tier.output),
+    )
+    cost = 0.0
+    for tokens, price in parts:
+        if tokens and price is None:
+            return None
+        cost += tokens * (price or 0.0) * _NANODOLLARS_PER_RATE
+    return round(cost)
+
+
+def estimate_nanodollars(rate: Rate, *, tokens_in: int, tokens_out: int) -> int | None:
+    """What a request may cost at most, before it is sent: nothing of it cached."""
+    return cost_nanodollars(rate, Usage(tokens_in=tokens_in, tokens_out=tokens_out))
+
+
+def parse_custom_cost(text: str) -> Rate:
+    """The rate that `cf-aig-custom-cost` names, in USD per token. Raises Malformed, naming the header."""
+    try:
+        given: Any = msgspec.json.decode(text)
+    except msgspec.DecodeError as error:
+        raise _malformed("must be JSON") from error
+    if not isinstance(given, dict) or not given.keys() <= set(_CUSTOM_COST_FIELDS):
+        raise _malformed(f"must be an object of {', '.join(_CUSTOM_COST_FIELDS)}")
+    per_million = {name: _price(name, given.get(name)) for name in _CUSTOM_COST_FIELDS}
+    if per_million["per_token_in"] is None or per_million["per_token_out"] is None:
+        raise _malformed("needs per_token_in and per_token_out")
+    return Rate("", "custom", Match(), (Tier(0, *(per_million[name] for name in _CUSTOM_COST_FIELDS)),))
+
+
+def _tier(tiers: tuple[Tier, ...], tokens_in: int) -> Tier:
+    """The last tier that has begun: crossing into one prices all tokens by it."""
+    found = tiers[0]
+    for tier in tiers[1:]:
+        if tokens_in >= tier.from_tokens_in:
+            found = tier
+    return found
+
+
+def _price(name: str, value: object) -> float | None:
+    """USD per million of a price per token."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1_000_000:
+        raise _malformed(f"{name} must be a number of USD per token, 0 or above")
+    return value * 1_000_000
+
+
+def _malformed(reason: str) -> Malformed:
+    return Malformed(f"{_CUSTOM_COST}: {reason}")
