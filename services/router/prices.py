@@ -18,22 +18,14 @@ from typing import Final
 from genai_prices import types
 from genai_prices.data import providers as price_lists
 
-from services.contracts.router.values import Catalogue, Match, Rate, Tier
-from services.dialects.catalogue import PRICE_LISTS, SIMULATOR, SIMULATOR_PRICES, catalogue
+from services.contracts.router.values import Match, Rate, Tier
+from services.dialects.catalogue import SIMULATOR, SIMULATOR_PRICES
 
 # An expression that would become more clauses than this is left out: its model has no rate.
 _CLAUSES_MAX: Final = 64
 
 Clause = tuple[tuple[str, str], ...]
 """Alternatives, each a kind of test and its operand."""
-
-
-def priced_catalogue(*, simulator_url: str | None, now: datetime) -> Catalogue:
-    """Every provider that Narrows knows by itself, with what its models cost."""
-    rates = rates_from_prices(PRICE_LISTS, now=now)
-    if simulator_url is not None:
-        rates |= simulator_rates()
-    return Catalogue(catalogue(simulator_url=simulator_url), rates)
 
 
 def rates_from_prices(lists: Mapping[str, Sequence[tuple[str, str]]], *, now: datetime) -> dict[str, tuple[Rate, ...]]:

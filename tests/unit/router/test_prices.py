@@ -13,7 +13,7 @@ from services.contracts.router.values import Match, Tier
 from services.dialects.catalogue import PRICE_LISTS
 from services.dialects.money import cost_nanodollars, find_rate, fits
 from services.dialects.usage import Usage
-from services.router.prices import match_of, priced_catalogue, rates_from_prices, standard_price, tiers_of
+from services.router.prices import match_of, rates_from_prices, simulator_rates, standard_price, tiers_of
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 RATES = rates_from_prices(PRICE_LISTS, now=NOW)
@@ -134,13 +134,12 @@ def test_a_dated_price_holds_from_its_day_and_of_hourly_ones_the_dearest() -> No
 
 
 def test_the_simulators_prices_are_fixed() -> None:
-    catalogue = priced_catalogue(simulator_url="http://127.0.0.1:9", now=NOW)
+    rates = simulator_rates()["simulator"]
 
-    small = find_rate(catalogue.rates["simulator"], "simulator-small")
-    large = find_rate(catalogue.rates["simulator"], "simulator-large")
+    small = find_rate(rates, "simulator-small")
+    large = find_rate(rates, "simulator-large")
 
     assert small is not None
     assert large is not None
     assert cost_nanodollars(small, Usage(1_000_000, 1_000_000)) == 2_000_000_000
     assert cost_nanodollars(large, Usage(1_000_000, 0)) == 2_000_000_000
-    assert "simulator" not in priced_catalogue(simulator_url=None, now=NOW).rates
