@@ -23,6 +23,7 @@ Scheme = Literal["http", "https"]
 DEFAULT_PORTS = {"http": 80, "https": 443}
 _NAME = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*\.?")
 _NAME_LENGTH_MAX = 254
+_NUMBER_AT_END = re.compile(r"(^|\.)(0x[0-9a-f]*|[0-9]+)\.?$")
 
 
 class Origin(msgspec.Struct, frozen=True, cache_hash=True, dict=True):
@@ -70,17 +71,28 @@ class Origin(msgspec.Struct, frozen=True, cache_hash=True, dict=True):
 def normal_host(host: str) -> str:
     """A host name or address as it is compared and resolved. Raises UpstreamUnreachable when it can be neither."""
     if ":" in host:
-        try:
-            return str(ipaddress.IPv6Address(host))
-        except ValueError:
-            raise UpstreamUnreachable(f"{host!r} is not an IPv6 address") from None
+        return _normal_address(host)
     try:
         name = host.lower().encode("idna").decode("ascii").lower()
     except UnicodeError:
         name = ""
     if not _NAME.fullmatch(name) or len(name) > _NAME_LENGTH_MAX:
         raise UpstreamUnreachable(f"{host!r} is not a host name")
-    return name
+    return _normal_address(name.rstrip(".")) if _NUMBER_AT_END.search(name) else name
+
+
+def _normal_address(host: str) -> str:
+    """
+    Only the usual spelling: `127.1`, `0x7f000001` and `2130706433` are addresses as well to many resolvers.
+
+    They would not be recognized as what they are before they are resolved, which a proxy may do instead of us.
+    """
+    try:
+        if "%" in host:
+            raise ValueError("a zone belongs to a link-local address")
+        return str(ipaddress.ip_address(host))
+    except ValueError:
+        raise UpstreamUnreachable(f"{host!r} is not an IP address") from None
 
 
 def _split(url: str) -> tuple[SplitResult, int | None]:
@@ -90,6 +102,7 @@ def _split(url: str) -> tuple[SplitResult, int | None]:
         port = parts.port
     except ValueError:
         raise UpstreamUnreachable("a provider's URL has a bad host or port") from None
-    if port == 0:
+    is_bracketed = "[" in parts.netloc
+    if port == 0 or not url.isprintable() or " " in url or is_bracketed != (":" in (parts.hostname or "")):
         raise UpstreamUnreachable("a provider's URL has a bad host or port")
     return parts, port
