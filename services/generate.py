@@ -19,6 +19,7 @@ from services.config import Settings
 from services.kit.errors import every_error
 from services.kit.manual import document
 from services.kit.names import Attribute, Name, SpanName, every_metric, names_of
+from services.router.resources.reference import reference_lines, rules_lines, unbuilt_lines
 
 ROOT = Path(__file__).resolve().parents[1]
 WIDTH = 120
@@ -78,7 +79,25 @@ def settings_page() -> str:
     )
 
 
+def configuration_page() -> str:
+    """Every field of every resource."""
+    return _page(
+        "Configuration",
+        """What the gateway does is written in resources: a YAML file for `narrows run --resources FILE` (several
+        documents, told apart by `---`), read again when it changes. How a process runs is said by settings
+        (docs/settings.md), not here. `narrows check FILE` tells what a router would refuse. Examples stand in
+        deploy/resources.""",
+        ["## What holds for all of them", "", *rules_lines()],
+        ["## Not built yet", "", *_paragraph(NOT_BUILT), "", *unbuilt_lines()],
+        reference_lines(),
+    )
+
+
+NOT_BUILT = """These can be written and are checked, but a document that uses one is refused, so that nobody believes
+in a rule that does not hold."""
+
 FILES: Mapping[str, Callable[[], str]] = {
+    "docs/configuration.md": configuration_page,
     "docs/errors.md": errors_page,
     "docs/settings.md": settings_page,
     "docs/telemetry.md": telemetry_page,

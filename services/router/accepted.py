@@ -10,7 +10,7 @@ Hazard: a reading that is not whole may lack a resource only because it could no
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import TypeVar
@@ -77,7 +77,7 @@ def accept(live: Accepted, reading: Reading, rules: Rules) -> Accepted:
         else:
             refusals.append(Refusal(document.title, reason_of(gateway)))
     for document in _of_kind(documents, "Route"):
-        faults = _route_faults(document, customs, gateways, rules)
+        faults = _route_faults(document, customs, [*gateways, *documents], rules)
         refusals.append(Refusal(document.title, reason_of(faults)))
     return Accepted(customs, gateways, tuple(refusals))
 
@@ -144,14 +144,15 @@ def _gateway(document: Document, customs: Mapping[str, Custom], rules: Rules) ->
 def _route_faults(
     document: Document,
     customs: Mapping[Identity, Custom],
-    gateways: Mapping[Identity, CompiledGateway],
+    known: Iterable[Identity],
     rules: Rules,
 ) -> list[Fault]:
+    """`known`: what is live or declared; a gateway that is refused is its own fault, not the route's."""
     spec = parse(document.spec, RouteSpec, path=_SPEC_PATH)
     if isinstance(spec, list):
         return spec
     namespace = document.namespace
-    names = frozenset(identity[2] for identity in gateways if identity[1] == namespace)
+    names = frozenset(identity[2] for identity in known if identity[:2] == ("Gateway", namespace))
     scope = _scope(rules, _in_namespace(customs, namespace), names)
     return [*route_faults(spec, scope)] or [*unbuilt_faults(document.kind, document.spec)]
 

@@ -35,7 +35,12 @@ async def router_module(
     source = open_source(settings.resources, environment=settings.environment, clock=clock)
     are_private_allowed = _are_private_allowed(settings, source)
     if catalogue is None:
-        catalogue = await asyncio.to_thread(_load, settings.simulator_url, are_private_allowed)
+        catalogue = await asyncio.to_thread(
+            _load,
+            simulator_url=settings.simulator_url,
+            are_private_allowed=are_private_allowed,
+            now_s=clock.wall_s(),
+        )
     router = Router(
         source=source,
         catalogue=catalogue,
@@ -64,7 +69,8 @@ def _are_private_allowed(settings: RouterSettings, source: Source) -> bool:
     return source.origin == "file"
 
 
-def _load(simulator_url: str | None, are_private_allowed: bool) -> Catalogue:  # noqa: FBT001 - called by to_thread
+def _load(*, simulator_url: str | None, are_private_allowed: bool, now_s: float) -> Catalogue:
+    # Importing the price data takes most of a second, so only a router that starts does it.
     from services.router.catalogue import load_catalogue
 
-    return load_catalogue(simulator_url=simulator_url, are_private_allowed=are_private_allowed)
+    return load_catalogue(simulator_url=simulator_url, are_private_allowed=are_private_allowed, now_s=now_s)

@@ -4,16 +4,15 @@ Disk copy: the last snapshot, for a start without a router.
     narrows-snapshot 1 sealed\\n     salt, nonce, AES-256-GCM of the content (sealing.py)
     narrows-snapshot 1 plain\\n      SHA-256 of the content, the content
 
-The content is MessagePack of `_Stored`. A plain copy holds no stored keys. It is written to a temporary file, synced
-and renamed, so whatever happens there is a whole copy or none; mode 0600. A damaged one is set aside as `.damaged`,
-for people to look at, and never stops an edge from starting.
+The content is MessagePack of `_Stored`. A plain copy holds no stored keys. It is replaced as a whole (kit/files.py),
+so whatever happens there is a whole copy or none. A damaged one is set aside as `.damaged`, for people to look at, and
+never stops an edge from starting.
 """
 
 from __future__ import annotations
 
 import hashlib
 import logging
-import os
 from contextlib import suppress
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from services.contracts.router.values import GatewayId, Refusal, StoredKey, Stor
 from services.edge.configuration.live import Live, updated
 from services.edge.configuration.sealing import Sealer
 from services.kit.errors import SnapshotRefused
+from services.kit.files import FOLDER_MODE, write_atomically
 
 FORMAT_VERSION = 1
 
@@ -61,7 +61,8 @@ class DiskCopy:
             refusals=live.snapshot.refusals,
             keys=tuple(live.keys.values()) if self._sealer is not None else (),
         )
-        self._replace(self._packed(msgspec.msgpack.encode(stored)))
+        self._path.parent.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+        write_atomically(self._path, self._packed(msgspec.msgpack.encode(stored)))
 
     def read(self) -> Live | None:
         """What was written last; None if there is no copy that can be used."""
@@ -103,18 +104,6 @@ class DiskCopy:
             _log.warning("the copy of the snapshot is damaged and set aside as %s: %s", aside.name, error)
             return None
 
-    def _replace(self, packed: bytes) -> None:
-        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        temporary = self._path.with_name(self._path.name + ".new")
-        file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with os.fdopen(file, "wb") as stream:
-            os.fchmod(stream.fileno(), 0o600)
-            stream.write(packed)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(self._path)
-        _sync_folder(self._path.parent)
-
 
 def _header(form: str) -> bytes:
     return _MAGIC + f"{FORMAT_VERSION} {form}".encode()
@@ -133,12 +122,3 @@ def _live(stored: _Stored) -> Live:
         raise SnapshotRefused("its content does not hash to its version")
     release = Release(stored.version, content, stored.revisions, stored.refusals)
     return updated(None, difference(None, release), StoredKeys(stored.version, stored.keys))
-
-
-def _sync_folder(folder: Path) -> None:
-    """A rename is on disk once its folder is."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
