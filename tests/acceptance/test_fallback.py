@@ -17,12 +17,16 @@ from tests.fakes.origin import Call, Origin, answer
 from tests.harness.deployment import Together
 from tests.harness.http import Connection, post
 
-RESOURCES = """\
+GATEWAYS = 64
+"""One for each test: a provider that failed for one gateway is tried last there, and only there."""
+PLAIN = """\
 apiVersion: narrows.dev/v1alpha1
 kind: Gateway
-metadata: {{namespace: local, name: main}}
+metadata: {{namespace: local, name: g{number}}}
 spec: {{providers: {{openai: {{baseURL: "{url}/one"}}, groq: {{baseURL: "{url}/two"}}}}}}
 ---
+"""
+RESOURCES = """\
 apiVersion: narrows.dev/v1alpha1
 kind: Gateway
 metadata: {{namespace: local, name: retrying}}
@@ -42,10 +46,18 @@ class Stage:
     def __init__(self, origin: Origin, narrows: Together) -> None:
         self.origin = origin
         self.narrows = narrows
+        self._gateways = iter(range(GATEWAYS))
+        self.path = ""
+
+    @property
+    def universal(self) -> str:
+        """The universal endpoint of this test's gateway."""
+        return self.narrows.url + self.path
 
     def script(self, *answers: bytes | Callable[[Call], None]) -> None:
         """What the calls get, in order; the last one's answer is repeated."""
         self.origin.forget()
+        self.path = f"/v1/local/g{next(self._gateways)}"
 
         def run(call: Call) -> None:
             said = answers[min(call.number, len(answers)) - 1]
@@ -63,7 +75,8 @@ class Stage:
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     folder: Path = tmp_path_factory.mktemp("fallback")
     with Origin(lambda call: call.send(answer())) as origin:
-        with Together(folder, resources=RESOURCES.format(url=origin.url)) as narrows:
+        plain = "".join(PLAIN.format(number=number, url=origin.url) for number in range(GATEWAYS))
+        with Together(folder, resources=plain + RESOURCES.format(url=origin.url)) as narrows:
             yield Stage(origin, narrows)
 
 
@@ -86,7 +99,7 @@ def test_retries_keep_their_delays(stage: Stage, backoff: str, wanted: list[floa
     stage.script(answer(status=503))
     config = {"maxAttempts": 4, "retryDelay": 100, "backoff": backoff}
 
-    came = post(f"{stage.narrows.url}/v1/local/main", steps(config))
+    came = post(stage.universal, steps(config))
 
     pauses = stage.pauses_s()
     assert came.status == 503
@@ -99,7 +112,7 @@ def test_retries_keep_their_delays(stage: Stage, backoff: str, wanted: list[floa
 def test_a_retryable_status_is_tried_again(stage: Stage, status: int) -> None:
     stage.script(answer(status=status), answer(b'{"ok": true}'))
 
-    came = post(f"{stage.narrows.url}/v1/local/main", steps({"maxAttempts": 2, "retryDelay": 0}))
+    came = post(stage.universal, steps({"maxAttempts": 2, "retryDelay": 0}))
 
     assert (came.status, len(stage.origin.calls)) == (200, 2)
 
@@ -107,7 +120,7 @@ def test_a_retryable_status_is_tried_again(stage: Stage, status: int) -> None:
 def test_another_refusal_fails_over_without_a_retry(stage: Stage, measured: Measured) -> None:
     stage.script(answer(status=400), answer(b'{"ok": true}'))
 
-    came = post(f"{stage.narrows.url}/v1/local/main", steps({"maxAttempts": 5}, {}))
+    came = post(stage.universal, steps({"maxAttempts": 5}, {}))
 
     assert (came.status, came.header("cf-aig-step")) == (200, "1")
     assert [call.target.split(b"/")[1] for call in stage.origin.calls] == [b"one", b"two"]
@@ -117,7 +130,7 @@ def test_another_refusal_fails_over_without_a_retry(stage: Stage, measured: Meas
 def test_retry_after_is_obeyed_up_to_five_seconds(stage: Stage, measured: Measured) -> None:
     stage.script(answer(status=429, headers=(("Retry-After", "1"),)), answer())
 
-    came = post(f"{stage.narrows.url}/v1/local/main", steps({"maxAttempts": 2, "retryDelay": 10}))
+    came = post(stage.universal, steps({"maxAttempts": 2, "retryDelay": 10}))
 
     assert came.status == 200
     measured("Retry-After s", round(stage.pauses_s()[0], 2), "0.99..1.15")
@@ -126,7 +139,7 @@ def test_retry_after_is_obeyed_up_to_five_seconds(stage: Stage, measured: Measur
 def test_a_longer_retry_after_is_an_ordinary_failed_attempt(stage: Stage) -> None:
     stage.script(answer(status=429, headers=(("Retry-After", "60"),)), answer())
 
-    came = post(f"{stage.narrows.url}/v1/local/main", steps({"maxAttempts": 2, "retryDelay": 10}))
+    came = post(stage.universal, steps({"maxAttempts": 2, "retryDelay": 10}))
 
     assert came.status == 200
     assert within(stage.pauses_s()[0], 0.01)
@@ -147,7 +160,7 @@ def test_a_first_byte_that_does_not_come_in_time_fails_over(
 ) -> None:
     stage.script(late, answer(b'{"ok": true}'))
 
-    came = post(f"{stage.narrows.url}/v1/local/main", steps({"requestTimeout": 300}, {}))
+    came = post(stage.universal, steps({"requestTimeout": 300}, {}))
 
     assert (came.status, came.header("cf-aig-step")) == (200, "1")
     assert within(stage.pauses_s()[0], 0.3)
@@ -162,7 +175,7 @@ def test_a_refused_connection_fails_over_and_all_failing_is_502(stage: Stage) ->
 
     stage.script(hang_up)
 
-    came = post(f"{stage.narrows.url}/v1/local/main", steps({}, {}))
+    came = post(stage.universal, steps({}, {}))
 
     assert came.status == 502
     assert came.header("cf-aig-error-code")
@@ -171,7 +184,7 @@ def test_a_refused_connection_fails_over_and_all_failing_is_502(stage: Stage) ->
 def test_no_first_byte_at_all_is_504(stage: Stage) -> None:
     stage.script(silent)
 
-    came = post(f"{stage.narrows.url}/v1/local/main", steps({"requestTimeout": 150}))
+    came = post(stage.universal, steps({"requestTimeout": 150}))
 
     assert came.status == 504
 
@@ -181,7 +194,7 @@ def test_a_step_receives_its_own_headers_only(stage: Stage) -> None:
     one, two = steps({}, {})
     one["headers"], two["headers"] = {"Authorization": "Bearer one"}, {"Authorization": "Bearer two", "X-Own": "2"}
 
-    post(f"{stage.narrows.url}/v1/local/main", [one, two], {"Authorization": "Bearer outer", "X-Outer": "1"})
+    post(stage.universal, [one, two], {"Authorization": "Bearer outer", "X-Outer": "1"})
 
     first, second = stage.origin.calls
     assert (first.header(b"authorization"), second.header(b"authorization")) == (b"Bearer one", b"Bearer two")
@@ -199,7 +212,7 @@ def test_nothing_fails_over_after_the_first_body_byte(stage: Stage) -> None:
 
     stage.script(half, answer())
 
-    came = post(f"{stage.narrows.url}/v1/local/main", steps({"maxAttempts": 3}, {}))
+    came = post(stage.universal, steps({"maxAttempts": 3}, {}))
 
     assert not came.is_whole
     assert len(stage.origin.calls) == 1
@@ -217,7 +230,7 @@ def leave_after(stage: Stage, path: str, body: object, seconds: float, headers: 
 def test_leaving_while_waiting_for_headers_cancels_the_provider(stage: Stage, measured: Measured) -> None:
     stage.script(silent)
 
-    left_at = leave_after(stage, "/v1/local/main/openai/chat/completions", CHAT, 0.2)
+    left_at = leave_after(stage, f"{stage.path}/openai/chat/completions", CHAT, 0.2)
 
     time.sleep(1.1)
     gone_at = stage.origin.calls[0].gone_at
@@ -236,7 +249,7 @@ def test_leaving_mid_stream_cancels_the_provider(stage: Stage, measured: Measure
 
     stage.script(drip)
 
-    left_at = leave_after(stage, "/v1/local/main/openai/chat/completions", {**CHAT, "stream": True}, 0.3)
+    left_at = leave_after(stage, f"{stage.path}/openai/chat/completions", {**CHAT, "stream": True}, 0.3)
 
     time.sleep(1.1)
     gone_at = stage.origin.calls[0].gone_at
@@ -247,7 +260,7 @@ def test_leaving_mid_stream_cancels_the_provider(stage: Stage, measured: Measure
 def test_leaving_in_a_backoff_means_no_further_attempt(stage: Stage, measured: Measured) -> None:
     stage.script(answer(status=503))
 
-    leave_after(stage, "/v1/local/main", steps({"maxAttempts": 5, "retryDelay": 600, "backoff": "constant"}), 0.3)
+    leave_after(stage, stage.path, steps({"maxAttempts": 5, "retryDelay": 600, "backoff": "constant"}), 0.3)
 
     time.sleep(1.5)
     measured("calls after leaving in a backoff", len(stage.origin.calls), "== 1")

@@ -88,7 +88,7 @@ def test_changes_are_live_and_nobody_else_notices(
         def refused() -> list[dict[str, str]]:
             status = get_json(f"{narrows.admin}/status")
             assert isinstance(status, dict)
-            found: list[dict[str, str]] = status["refusals"]
+            found: list[dict[str, str]] = status["refused_resources"]
             return found
 
         with Load(f"{narrows.url}/v1/local/stays/openai/chat/completions") as load:

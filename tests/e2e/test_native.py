@@ -34,7 +34,7 @@ def test_a_version_prefix_is_dropped_from_the_path(narrows: Deployment) -> None:
 def test_a_stream_ends_properly(narrows: Deployment) -> None:
     answer = post(f"{narrows.url}/v1/local/main/simulator/chat/completions", {**CHAT, "stream": True})
 
-    assert answer.header("content-type") == "text/event-stream"
+    assert (answer.header("content-type") or "").startswith("text/event-stream")
     assert answer.text.endswith("data: [DONE]\n\n")
     assert answer.is_whole
 
