@@ -20,6 +20,7 @@ from typing import Generic
 
 from services.kit.clock import Clock
 from services.kit.errors import NarrowsError, Overloaded
+from services.kit.rpc.backoff import Backoff
 from services.kit.rpc.bounds import DEFAULT_BOUNDS, Bounds
 from services.kit.rpc.client_link import ClientLink, Traffic
 from services.kit.rpc.link import Conversation, Conversations, In, Link, Listener, Out, Peer, QuietLinks, Session
@@ -27,9 +28,6 @@ from services.kit.rpc.outbox import Outbox
 from services.kit.rpc.silence import Silence
 
 IN_PROCESS = Peer("local", is_private=True)
-
-REOPEN_AFTER_S = 0.1
-"""After a session that failed; nobody else comes back in the same moment, so there is nothing to spread."""
 
 FINISH_S_MAX = 1.0
 """For what was sent before closing to reach its session."""
@@ -114,15 +112,17 @@ class LocalLinks(Generic[Out, In]):
             return
         self._link.is_closing = True
         self._link.wake.set()
-        _, late = await asyncio.wait((self._running,), timeout=FINISH_S_MAX)
-        for task in late:
-            task.cancel()
-            await asyncio.wait((task,))
+        if self._link.is_up:
+            await asyncio.wait((self._running,), timeout=FINISH_S_MAX)
+        self._running.cancel()
+        await asyncio.wait((self._running,))
         self._link.close()
 
     async def _run(self, link: ClientLink[Out, In]) -> None:
         """One session after the other, until the link closes."""
+        backoff = Backoff(random=_no_jitter)
         while not link.is_closing:
+            opened_at_s = self._clock.monotonic_s()
             try:
                 await self._converse(link)
             except NarrowsError as error:
@@ -131,7 +131,7 @@ class LocalLinks(Generic[Out, In]):
                 _log.exception("%s: the session failed", self._conversation.method)
             link.broke()
             if not link.is_closing:
-                await asyncio.sleep(REOPEN_AFTER_S)
+                await asyncio.sleep(backoff.next_s(stood_s=self._clock.monotonic_s() - opened_at_s))
 
     async def _converse(self, link: ClientLink[Out, In]) -> None:
         """One session, from its opening to its end."""
@@ -139,12 +139,8 @@ class LocalLinks(Generic[Out, In]):
         session = self._conversations.open(self._peer, replies.put)
         try:
             link.stand()
-            async with asyncio.timeout(None) as replies.patience:
+            async with replies.bounded():
                 await _pump(link, session)
-        except TimeoutError:
-            if replies.refusal is None:
-                raise
-            raise replies.refusal from None
         finally:
             try:
                 await session.close()
@@ -167,19 +163,32 @@ class _Replies(Generic[In]):
     """What one session replies, delivered at the end of the loop's turn."""
 
     def __init__(self, link: ClientLink[Out, In], outbox: Outbox[In]) -> None:
-        self.patience = asyncio.timeout(None)
-        self.refusal: Overloaded | None = None
         self._link = link
         self._outbox = outbox
+        self._patience: asyncio.Timeout | None = None
         self._is_due = False
         self._is_over = False
 
+    @asynccontextmanager
+    async def bounded(self) -> AsyncIterator[None]:
+        """End the block with Overloaded as soon as more was replied than may wait."""
+        try:
+            async with asyncio.timeout(None) as self._patience:
+                yield
+        except TimeoutError:
+            if not self._is_over:
+                raise
+            raise Overloaded("the session replied more in one turn than may wait; it must await in between") from None
+        finally:
+            self._patience = None
+
     def put(self, item: In) -> None:
-        if self._is_over or self.refusal is not None:
+        if self._is_over:
             return
         if not self._outbox.put(item):
-            self.refusal = Overloaded("the session replied more in one turn than may wait; it must await in between")
-            self.patience.reschedule(-math.inf)
+            self._is_over = True
+            if self._patience is not None:
+                self._patience.reschedule(-math.inf)
         elif not self._is_due:
             self._is_due = True
             asyncio.get_running_loop().call_soon(self._deliver)
@@ -193,6 +202,11 @@ class _Replies(Generic[In]):
         self._is_due = False
         while not self._is_over and (items := self._outbox.take()):
             self._link.deliver(items)
+
+
+def _no_jitter() -> float:
+    """Nobody else comes back in the same moment, so there is nothing to spread."""
+    return 0.0
 
 
 def _nobody_asks() -> None:

@@ -84,7 +84,7 @@ class RemoteProcedures:
         for name in self._target.names:
             try:
                 addresses.extend(replica_of(name, ip) for ip in await self._resolve(name.host, name.port))
-            except OSError as error:
+            except (OSError, UnicodeError) as error:
                 if not addresses:
                     raise DependencyUnavailable(f"{name.host} does not resolve: {error}") from error
         return addresses

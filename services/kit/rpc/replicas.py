@@ -175,7 +175,7 @@ class Replicas(Generic[Out, In]):
     async def _look_up(self, name: Name) -> None:
         try:
             found = await self._options.resolve(name.host, name.port)
-        except OSError as error:
+        except (OSError, UnicodeError) as error:
             found = ()
             if name not in self._unknown:
                 _log.warning("%s does not resolve, keeping the replicas known: %s", name.host, error)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from typing import Generic
 
 import grpc.aio
@@ -101,12 +102,11 @@ class ServedStream(Generic[Out, In]):
         except grpc.aio.BaseError:
             self._end(None)
 
-    def _decode(self, message: bytes) -> tuple[list[Out], int]:
+    def _decode(self, message: bytes) -> tuple[Sequence[Out], int]:
         try:
-            items, probe = self._conversation.outgoing.decode(message)
+            return self._conversation.outgoing.decode(message)
         except Exception as error:
             raise Malformed(f"{self._conversation.method}: a message could not be read: {error}") from error
-        return list(items), probe
 
     async def _work(self, session: Session[Out]) -> None:
         try:

@@ -26,7 +26,7 @@ from services.kit.rpc.channel import ByteStream, open_stream
 from services.kit.rpc.client_link import ClientLink
 from services.kit.rpc.faults import error_of
 from services.kit.rpc.link import Conversation, In, Out
-from services.kit.telemetry.tracing import Span, Tracer
+from services.kit.telemetry.tracing import NoTracer, Span, Tracer
 
 CONNECT_S_MAX = 1.0
 """For a replica to accept the stream; a frozen one accepts connections, but no streams."""
@@ -55,7 +55,7 @@ class SupervisedStream(Generic[Out, In]):
         self._dial = dial
         self._backoff = backoff
         self._clock = clock
-        self._tracer = tracer
+        self._tracer = None if isinstance(tracer, NoTracer) else tracer
         self._failed = failed
         self._is_complained_of = False
 
