@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 from services.cache.counts import Counts
 from services.cache.limits import Limits
@@ -21,6 +21,7 @@ from services.cache.store.redis import RedisAnswerStore, RedisRunStore
 from services.cache.store.runs import RunStore
 from services.kit.breaker import Breaker
 from services.kit.clock import Clock
+from services.kit.errors import DependencyUnavailable
 from services.kit.health import Dependencies
 from services.kit.names import MetricName
 from services.kit.redis import OUTAGES, open_redis
@@ -55,6 +56,8 @@ async def open_cache(
         runs: RunStore = MemoryRunStore(clock=clock, bytes_max=runs_bytes_max)
         if client is not None:
             breaker = Breaker(name="redis", probe=client.ping, outages=OUTAGES, dependencies=dependencies)
+            with suppress(DependencyUnavailable):  # the breaker is open then, so that no request waits to find out
+                await breaker.call(client.ping)
             running.append(tasks.create_task(breaker.run()))
             answers = RedisAnswerStore(client=client, breaker=breaker)
             runs = RedisRunStore(client=client, breaker=breaker)

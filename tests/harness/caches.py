@@ -8,6 +8,7 @@ a rollout does.
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -20,10 +21,12 @@ from services.contracts.cache.conversation import EXCHANGE
 from services.contracts.cache.values import CacheCall, CacheReply, Fill, Hit, Join, JoinChunk, JoinEnd, JoinHead, Miss
 from services.edge.answers.answers import Answers
 from services.edge.answers.recall import Recall
-from services.kit.clock import Clock
-from services.kit.rpc.link import Link, QuietLinks
+from services.kit.clock import Clock, SystemClock
+from services.kit.health import Dependencies
+from services.kit.rpc.link import Link, Links, QuietLinks
 from services.kit.rpc.local import local_links
 from services.kit.rpc.rendezvous import Rendezvous
+from services.kit.rpc.replicas import replicas
 from services.kit.telemetry.tracing import NoTracer, Tracer
 
 KEY = b"k" * 32
@@ -50,11 +53,11 @@ class SomeReplicas:
 
 
 class Edge:
-    """One edge's `Answers`."""
+    """One edge's `Answers`, and the links they use."""
 
-    def __init__(self, answers: Answers, replicas: SomeReplicas) -> None:
+    def __init__(self, answers: Answers, links: Links[CacheCall]) -> None:
         self.answers = answers
-        self.replicas = replicas
+        self.links = links
 
     def recall(self, key: bytes = KEY, *, entry_bytes_max: int = ENTRY_BYTES_MAX, traceparent: str = "") -> Recall:
         return self.answers.recall(key, entry_bytes_max=entry_bytes_max, traceparent=traceparent)
@@ -102,12 +105,12 @@ async def cache_replica(
 
 
 @asynccontextmanager
-async def edge_of(replicas: Mapping[str, CacheService], *, clock: Clock) -> AsyncIterator[Edge]:
-    """An edge with a link to each of these replicas."""
+async def edge_of(services: Mapping[str, CacheService], *, clock: Clock) -> AsyncIterator[Edge]:
+    """An edge in the same process as these replicas, with a link to each."""
     async with AsyncExitStack() as stack:
         links = {
             name: await stack.enter_async_context(local_links(EXCHANGE, service, clock=clock))
-            for name, service in replicas.items()
+            for name, service in services.items()
         }
         known = SomeReplicas(links)
         answers = Answers(links=known, clock=clock)
@@ -115,6 +118,23 @@ async def edge_of(replicas: Mapping[str, CacheService], *, clock: Clock) -> Asyn
             link.listen(answers)
         await settle()
         yield Edge(answers, known)
+        answers.close()
+
+
+@asynccontextmanager
+async def edge_over_grpc(target: str) -> AsyncIterator[Edge]:
+    """An edge with a stream to each replica of a target, all of them up."""
+    clock = SystemClock()
+    opening = replicas(
+        EXCHANGE, target=target, clock=clock, random=random.random, dependencies=Dependencies(clock=clock)
+    )
+    async with opening as links:
+        answers = Answers(links=links, clock=clock)
+        links.listen(answers)
+        async with asyncio.timeout(10):
+            while not links.all() or not all(link.is_up for link in links.all()):
+                await asyncio.sleep(0.01)
+        yield Edge(answers, links)
         answers.close()
 
 

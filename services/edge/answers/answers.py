@@ -168,8 +168,8 @@ class Answers:
         recall = self._recalls.get(call)
         if recall is None:
             self.runs.gave_up(call)
-        elif recall.role == "asking":
-            recall.lose_breaker()
+        else:
+            recall.lose_patience()
 
     def _line(self, link: Link[CacheCall]) -> Line:
         line = self._lines.get(link)

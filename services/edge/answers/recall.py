@@ -110,7 +110,7 @@ class Recall:
         self._waiter: asyncio.Future[None] | None = None
 
     async def first(self) -> First:
-        """What the cache says; within 100 ms, a degraded miss if it says nothing."""
+        """What the cache says; a degraded miss if it says nothing within 100 ms."""
         while self._first is None:
             await self._change()
         return self._first
@@ -192,6 +192,11 @@ class Recall:
                 self._take_hit(item)
             case Join() | Fill() | Miss():
                 self._take_turn(item)
+
+    def lose_patience(self) -> None:
+        """Nothing came for 100 ms. A hit whose first part has come is waited for: the rest is on its way."""
+        if self.role == "asking" and self._parts is None:
+            self.lose_breaker()
 
     def lose_breaker(self) -> None:
         """The replica says nothing for a while: whoever has no bytes goes on without it, the others hold on."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 
 import pytest
@@ -14,9 +14,22 @@ from services.cache.service import CacheService
 from services.cache.store.answers import AnswerStore
 from services.cache.store.memory import MemoryAnswerStore
 from services.contracts.cache.values import Fill, Hit, Join, JoinChunk, JoinEnd, JoinHead, Miss
+from services.edge.answers.recall import Recall
 from services.kit.clock import SystemClock
+from services.kit.telemetry.tracing import AttributeValue, SpanKind
 from tests.fakes.clock import FakeClock
-from tests.harness.caches import ENTRY_BYTES_MAX, HEADERS, KEY, Edge, Provider, ask, cache_replica, edge_of, settle
+from tests.harness.caches import (
+    ENTRY_BYTES_MAX,
+    HEADERS,
+    KEY,
+    Edge,
+    Provider,
+    SomeReplicas,
+    ask,
+    cache_replica,
+    edge_of,
+    settle,
+)
 
 
 class Site:
@@ -41,6 +54,12 @@ class Site:
         self.clock.advance(seconds)
         for replica in self.replicas.values():
             replica.fills.tick()
+
+
+def know(edge: Edge, *names: str) -> None:
+    """The edge knows these replicas only, as during a rollout."""
+    assert isinstance(edge.links, SomeReplicas)
+    edge.links.known = set(names)
 
 
 @pytest.fixture
@@ -255,7 +274,8 @@ async def test_edges_that_know_different_replicas_call_the_provider_once_each(st
     await site.add_replica("a")
     await site.add_replica("b")
     edges = [await site.edge(), await site.edge()]
-    edges[0].replicas.known, edges[1].replicas.known = {"a"}, {"b"}
+    know(edges[0], "a")
+    know(edges[1], "b")
     filler, foreigners = edges[0].recall(), [edges[1].recall() for _ in range(5)]
     await filler.first()
 
@@ -270,7 +290,8 @@ async def test_a_replica_waits_a_little_for_anothers_fill_and_finds_its_answer(s
     await site.add_replica("a")
     await site.add_replica("b")
     edges = [await site.edge(), await site.edge()]
-    edges[0].replicas.known, edges[1].replicas.known = {"a"}, {"b"}
+    know(edges[0], "a")
+    know(edges[1], "b")
     filler = edges[0].recall()
     await filler.first()
     foreigner = edges[1].recall()
@@ -325,7 +346,7 @@ async def test_a_flood_of_large_hits_does_not_break_the_stream(site: Site) -> No
 
     assert {type(answer.result()) for answer in answers} <= {Hit, Miss}
     assert sum(isinstance(answer.result(), Hit) for answer in answers) >= 8
-    assert other.replicas.any() is not None
+    assert other.links.any() is not None
 
 
 async def test_calls_of_one_edge_are_bounded(stack: AsyncExitStack) -> None:
@@ -387,3 +408,67 @@ async def test_silence_is_noticed_by_the_services_own_tasks(stack: AsyncExitStac
 
     assert isinstance(await joiner.first(), Join)
     assert isinstance(await joiner.next(timeout_s=1), Fill)
+
+
+class NotedSpan:
+    traceparent = "00-child-01"
+
+    def __init__(self, name: str, parent: str) -> None:
+        self.name = name
+        self.parent = parent
+        self.attributes: dict[str, AttributeValue] = {}
+        self.is_ended = False
+
+    def set(self, name: str, value: AttributeValue) -> None:
+        self.attributes[str(name)] = value
+
+    def end(self, *, error: str = "", end_ns: int | None = None) -> None:
+        assert not self.is_ended
+        self.is_ended = True
+
+
+class NotingTracer:
+    def __init__(self) -> None:
+        self.spans: list[NotedSpan] = []
+
+    def start(
+        self,
+        name: str,
+        *,
+        parent: str = "",
+        kind: SpanKind = "internal",
+        attributes: Mapping[str, AttributeValue] | None = None,
+        links: Sequence[str] = (),
+        start_ns: int | None = None,
+    ) -> NotedSpan:
+        self.spans.append(NotedSpan(name, parent))
+        return self.spans[-1]
+
+
+async def test_sampled_lookups_and_fills_have_spans(stack: AsyncExitStack) -> None:
+    tracer, clock = NotingTracer(), FakeClock()
+    replica = await stack.enter_async_context(cache_replica("a", clock=clock, tracer=tracer))
+    edge = await stack.enter_async_context(edge_of({"a": replica}, clock=clock))
+
+    filler, unsampled = edge.recall(traceparent="00-one-01"), edge.recall()
+    await filler.first()
+    joiner = edge.recall(traceparent="00-two-01")
+    await joiner.first()
+    await _answer(filler)
+    await edge.recall(traceparent="00-three-01").first()
+    unsampled.leave()
+
+    seen = [(span.name, span.parent, span.attributes, span.is_ended) for span in tracer.spans]
+    assert seen == [
+        ("cache.lookup", "00-one-01", {"narrows.cache.reply": "fill"}, True),
+        ("cache.lookup", "00-two-01", {"narrows.cache.reply": "join"}, True),
+        ("cache.fill", "00-one-01", {"narrows.cache.reply": "whole"}, True),
+        ("cache.lookup", "00-three-01", {"narrows.cache.reply": "hit"}, True),
+    ]
+
+
+async def _answer(filler: Recall) -> None:
+    filler.head(200, HEADERS, 60)
+    filler.chunk(b"a")
+    filler.end("whole")
+    await settle()

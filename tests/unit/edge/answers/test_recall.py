@@ -172,6 +172,16 @@ async def test_a_hit_in_parts_is_seen_when_it_is_whole(desk: Desk) -> None:
     assert await waiting == Hit(recall.call, 200, HEADERS, (b"a", b"b", b"c"), "f", 60)
 
 
+async def test_a_hit_whose_first_part_came_in_time_is_waited_for(desk: Desk) -> None:
+    recall = desk.answers.recall(KEY, entry_bytes_max=7)
+    desk.answers.received(desk.link, [Hit(recall.call, 200, HEADERS, (b"a",), "", 60, is_partial=True)])
+
+    desk.answers.expired(desk.link, [recall.call])
+    desk.answers.received(desk.link, [HitPart(recall.call, (b"b",), is_last=True)])
+
+    assert await recall.first() == Hit(recall.call, 200, HEADERS, (b"a", b"b"), "", 60)
+
+
 async def test_a_joiner_may_get_the_stored_answer(desk: Desk) -> None:
     recall = begin(desk, Join)
 
