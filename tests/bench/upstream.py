@@ -57,6 +57,8 @@ class _Server(asyncio.Protocol):
             self._transport.write(_JSON if kind == b"j" else _CHUNKS)
 
     def _next(self, left: int) -> None:
+        if self._transport.is_closing():
+            return
         self._transport.write(_EVENT if left else b"0\r\n\r\n")
         if left:
             asyncio.get_running_loop().call_later(0.001, self._next, left - 1)

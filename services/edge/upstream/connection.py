@@ -6,8 +6,9 @@ queue stand between. Back-pressure works both ways: reading stops while too much
 as it is taken.
 
 Closing is always `abort`: an exchange that ended leaves nothing worth flushing, and TLS would keep the socket for
-half a minute waiting for a polite end. Hazard: after an abort the transport still reports `connection_lost`, without
-an error, like a proper end; so whoever aborts first lets go of the answer.
+half a minute waiting for a polite end. Hazard: uvloop's transport raises where asyncio's does nothing, when it is
+asked anything between closing and `connection_lost`; so `is_closing` comes first. And after an abort the transport
+still reports `connection_lost`, without an error, like a proper end; so whoever aborts first lets go of the answer.
 """
 
 from __future__ import annotations
@@ -127,7 +128,7 @@ class UpstreamConnection(asyncio.Protocol):
 
         `upload` is the body when an earlier connection has failed with it.
         """
-        if self.is_lost or self._early:
+        if self._transport.is_closing():
             self._refuse(answer, upload)
             return
         self.exchanges += 1
@@ -149,15 +150,16 @@ class UpstreamConnection(asyncio.Protocol):
     def taken(self) -> None:
         """Everything that had come was taken; more may be read."""
         self._untaken_bytes = 0
-        if self._is_read_paused and not self.is_lost:
+        if self._is_read_paused and not self._transport.is_closing():
             self._is_read_paused = False
             self._moved_at_s = self._monotonic_s()
             self._transport.resume_reading()
 
     def write(self, chunk: bytes | memoryview) -> None:
-        """Put bytes of a body, or after an upgrade, into the transport; they count as movement."""
-        self._moved_at_s = self._monotonic_s()
-        self._transport.write(chunk)
+        """Put bytes of a body, or after an upgrade, into the transport, unless it closes; they count as movement."""
+        if not self._transport.is_closing():
+            self._moved_at_s = self._monotonic_s()
+            self._transport.write(chunk)
 
     async def drained(self) -> None:
         """Wait until the transport wants more; at once when it already does or is gone. One caller at a time."""

@@ -35,7 +35,7 @@ async def race(addresses: Sequence[Address], connect: Connect, *, head_start_s: 
     try:
         while waiting or running:
             if waiting:
-                running.append(asyncio.ensure_future(_start(connect, waiting.popleft())))
+                running.append(asyncio.ensure_future(connect(waiting.popleft())))
             await asyncio.wait(running, timeout=head_start_s if waiting else None, return_when=asyncio.FIRST_COMPLETED)
             for task in [task for task in running if task.done()]:
                 running.remove(task)
@@ -81,10 +81,6 @@ def _keep_alive(sock: socket.socket) -> None:
         option = getattr(socket, name, None)
         if option is not None:
             sock.setsockopt(socket.IPPROTO_TCP, option, number)
-
-
-async def _start(connect: Connect, address: Address) -> socket.socket:
-    return await connect(address)
 
 
 async def _close_losers(running: list[asyncio.Task[socket.socket]]) -> None:

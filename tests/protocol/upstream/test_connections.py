@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import errno
+import random
+import socket
+import ssl
+from collections.abc import AsyncIterator, Callable, Sequence
 
 import pytest
 
 from services.edge.upstream.bounds import PoolBounds
 from services.edge.upstream.client import UpstreamClient
 from services.edge.upstream.origin import Origin
+from services.edge.upstream.race import connect_socket
 from services.edge.upstream.request import ChunkedBody
+from services.edge.upstream.resolver import Address
 from services.edge.upstream.tls import SessionContext
 from services.kit.clock import SystemClock
 from services.kit.errors import (
@@ -471,3 +477,114 @@ async def test_connecting_has_a_timeout_over_all_of_it(client_tls: SessionContex
             await client.send(request(Origin("http", "127.0.0.1", 1, True), connect_timeout_s=0.02))
 
         assert client.stats().open == 0
+
+
+class Names:
+    """Resolves every name to the same addresses, and counts."""
+
+    def __init__(self, *addresses: Address) -> None:
+        self._addresses = addresses
+        self.count = 0
+
+    async def resolve(self, host: str, port: int) -> Sequence[Address]:
+        self.count += 1
+        return self._addresses
+
+
+async def test_a_silent_address_is_overtaken_by_the_next(client_tls: SessionContext) -> None:
+    async def connect(address: Address) -> socket.socket:
+        if address.family == socket.AF_INET6:
+            await asyncio.sleep(3600)
+        return await connect_socket(address)
+
+    async with ScriptedProvider(answering(ok(b"hi"))) as provider:
+        names = Names(
+            Address(socket.AF_INET6, ("2001:db8::1", provider.port, 0, 0)),
+            Address(socket.AF_INET, ("127.0.0.1", provider.port)),
+        )
+        async with UpstreamClient(
+            clock=SystemClock(), tls=client_tls, resolver=names, connect=connect, head_start_s=0.02
+        ) as client:
+            answer = await client.send(request(Origin("http", "api.test", provider.port, True)))
+
+            assert answer.take() == [b"hi"]
+
+
+async def test_a_name_is_resolved_once_for_each_new_connection(client_tls: SessionContext) -> None:
+    async with ScriptedProvider(answering(ok(), ok(b"", b"Connection: close"))) as provider:
+        names = Names(Address(socket.AF_INET, ("127.0.0.1", provider.port)))
+        async with UpstreamClient(clock=SystemClock(), tls=client_tls, resolver=names) as client:
+            for _ in range(4):
+                await client.send(request(Origin("http", "api.test", provider.port, True)))
+
+            assert (names.count, provider.visits) == (2, 2)
+
+
+@pytest.mark.parametrize(
+    ("address", "is_private_allowed"), [("169.254.169.254", True), ("127.0.0.1", False), ("10.0.0.1", False)]
+)
+async def test_a_name_that_leads_to_a_refused_address_is_refused(
+    client_tls: SessionContext, address: str, is_private_allowed: bool
+) -> None:
+    connected: list[Address] = []
+
+    async def connect(address: Address) -> socket.socket:
+        connected.append(address)
+        return await connect_socket(address)
+
+    names = Names(Address(socket.AF_INET, (address, 443)))
+    async with UpstreamClient(clock=SystemClock(), tls=client_tls, resolver=names, connect=connect) as client:
+        with pytest.raises(UpstreamAddressRefused):
+            await client.send(request(Origin("https", "rebound.test", 443, is_private_allowed)))
+
+        assert connected == []
+        assert client.stats().open == 0
+
+
+async def test_running_out_of_sockets_is_our_own_overload(client_tls: SessionContext) -> None:
+    async def connect(_: Address) -> socket.socket:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    async with UpstreamClient(clock=SystemClock(), tls=client_tls, connect=connect) as client:
+        with pytest.raises(Overloaded):
+            await client.send(request(Origin("http", "127.0.0.1", 1, True)))
+
+
+@pytest.mark.parametrize("is_tls", [False, True])
+async def test_requests_cancelled_at_any_moment_leave_nothing(
+    client_tls: SessionContext, server_tls: ssl.SSLContext, is_tls: bool
+) -> None:
+    randomness = random.Random(7)
+
+    async def script(visit: Visit) -> None:
+        while True:
+            await visit.request()
+            await visit.send(STREAM_START, b"5\r\nworld\r\n", b"0\r\n\r\n")
+
+    async def one(client: UpstreamClient, origin: Origin) -> None:
+        answer = await client.send(request(origin, body=b"x" * randomness.choice((10, 200_000))))
+        try:
+            await whole(answer)
+        finally:
+            answer.abort()
+
+    bounds = PoolBounds(connections_per_origin_max=4)
+    async with (
+        ScriptedProvider(script, tls=server_tls if is_tls else None) as provider,
+        UpstreamClient(clock=SystemClock(), tls=client_tls, bounds=bounds) as client,
+    ):
+        origin = provider.origin(host="127.0.0.1")
+        running = []
+        for _ in range(150):
+            running.append(asyncio.ensure_future(one(client, origin)))
+            for _ in range(randomness.randrange(4)):
+                await asyncio.sleep(randomness.choice((0, 0, 0.001)))
+            if randomness.random() < 0.7:
+                randomness.choice(running).cancel()
+        outcomes = await asyncio.gather(*running, return_exceptions=True)
+        after = await client.send(request(origin))
+
+        assert await whole(after) == b"helloworld"
+        assert {type(outcome) for outcome in outcomes} <= {type(None), asyncio.CancelledError}
+        assert client.stats().open <= 4
+        assert client.stats().waiting == 0

@@ -49,23 +49,6 @@ async def test_the_server_is_told_the_name_and_offered_only_http_1_1(
         assert protocols == ["http/1.1"]
 
 
-async def test_the_session_of_a_connection_is_used_by_the_next(
-    client: UpstreamClient, server_tls: ssl.SSLContext
-) -> None:
-    reused: list[bool] = []
-
-    async def script(visit: Visit) -> None:
-        await visit.request()
-        reused.append(visit.writer.get_extra_info("ssl_object").session_reused)
-        await visit.send(ok(b"", b"Connection: close"))
-
-    async with ScriptedProvider(script, tls=server_tls) as provider:
-        for _ in range(3):
-            await client.send(request(provider.origin(host="localhost"), body=b""))
-
-        assert reused[0] is False
-
-
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 async def test_a_kept_connection_leaves_its_session_behind(
     client: UpstreamClient, authority: Authority, version: ssl.TLSVersion
