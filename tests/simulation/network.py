@@ -1,0 +1,165 @@
+"""
+Network: messages between simulated edges and limiters, which may be lost, doubled, delayed and reordered.
+
+A link is the edge's end; items of one moment share a message, as on the real wire. A link that hears nothing for 250 ms
+while something is owed goes down, as the real one's breaker does, and comes up again when its path works.
+
+Hazard: the real stream keeps order; this one may not, because a stream that breaks and is opened again looks
+just like that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+
+from services.contracts.limiter.conversation import lease_key
+from services.contracts.limiter.values import LeaseAnswer, LeaseRequest
+from services.kit.rpc.link import Listener
+from tests.simulation.world import World
+
+SILENCE_S_MAX = 0.25
+
+Event = Callable[[], None]
+Arrive = Callable[[Sequence[LeaseRequest], Callable[[Sequence[LeaseAnswer]], None]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Weather:
+    """What happens to messages. Shares are of all messages; times in seconds."""
+
+    latency_s: tuple[float, float] = (0.0002, 0.002)
+    lost: float = 0.0
+    doubled: float = 0.0
+    late: float = 0.0
+    late_s_max: float = 0.0
+
+
+CLEAR = Weather()
+
+
+class Path:
+    """One direction between two machines."""
+
+    def __init__(self, world: World, weather: Weather) -> None:
+        self.is_cut = False
+        self._world = world
+        self._weather = weather
+
+    def carry(self, deliver: Callable[[], None]) -> None:
+        """Deliver a message some time later, or never, or twice."""
+        random, weather = self._world.random, self._weather
+        for _ in range(2 if random.random() < weather.doubled else 1):
+            if self.is_cut or random.random() < weather.lost:
+                continue
+            late_s = random.uniform(0, weather.late_s_max) if random.random() < weather.late else 0.0
+            self._world.after(random.uniform(*weather.latency_s) + late_s, deliver)
+
+
+class SimulatedLink:
+    """Implements Link. `arrive` is the limiter's end; `perform` runs something in the edge's process when that runs."""
+
+    def __init__(
+        self, address: str, *, world: World, weather: Weather, arrive: Arrive, perform: Callable[[Event], None]
+    ) -> None:
+        self.address = address
+        self.is_up = self.is_standing = True
+        self.there, self.back = Path(world, weather), Path(world, weather)
+        self.listener: Listener[LeaseRequest, LeaseAnswer] | None = None
+        self.sent_items = 0
+        self._world = world
+        self._arrive = arrive
+        self._perform = perform
+        self._outbox: list[LeaseRequest] = []
+        self._owed: dict[Hashable, None] = {}
+        self._quiet_since_s = 0.0
+        self._is_watched = False
+
+    def send(self, item: LeaseRequest, *, key: Hashable | None = None, deadline_s: float | None = None) -> bool:
+        if not self.is_up:
+            return False
+        if not self._outbox:
+            self._world.after(0, self._flush)
+        self._outbox.append(item)
+        self.sent_items += 1
+        if key is not None:
+            if not self._owed:
+                self._quiet_since_s = self._world.now_s
+            self._owed[key] = None
+        self._watch()
+        return True
+
+    def forget(self, key: Hashable) -> None:
+        self._owed.pop(key, None)
+
+    def receive(self, answers: Sequence[LeaseAnswer]) -> None:
+        """A message for the edge, whose process runs."""
+        self._quiet_since_s = self._world.now_s
+        for answer in answers:
+            self._owed.pop(lease_key(answer), None)
+        if self.listener is not None:
+            self.listener.received(self, answers)
+            self._world.give_turns()
+
+    def go_down(self) -> None:
+        """The breaker opens, or the stream breaks."""
+        if self.is_up:
+            self.is_up = False
+            owed = list(self._owed)
+            self._owed.clear()
+            self._outbox.clear()
+            if self.listener is not None:
+                self.listener.lost(self, owed)
+                self._world.give_turns()
+
+    def come_up(self) -> None:
+        """A probe was answered, or a new stream stands."""
+        if not self.is_up and not self.there.is_cut:
+            self.is_up = True
+            if self.listener is not None:
+                self.listener.opened(self)
+                self._world.give_turns()
+
+    def _flush(self) -> None:
+        items, self._outbox = self._outbox, []
+        if items:
+            self.there.carry(lambda: self._arrive(items, self._reply))
+
+    def _reply(self, answers: Sequence[LeaseAnswer]) -> None:
+        self.back.carry(lambda: self._perform(lambda: self.receive(answers)))
+
+    def _watch(self) -> None:
+        if not self._is_watched and self._owed:
+            self._is_watched = True
+            self._world.after(0.05, lambda: self._perform(self._look))
+
+    def _look(self) -> None:
+        self._is_watched = False
+        if self._owed and self._world.now_s - self._quiet_since_s >= SILENCE_S_MAX:
+            self.go_down()
+            self._world.after(0.1, self._probe)
+        self._watch()
+
+    def _probe(self) -> None:
+        self.come_up()
+        if not self.is_up:
+            self._world.after(0.1, self._probe)
+
+
+class SimulatedLinks:
+    """Implements Links: the first that is up."""
+
+    def __init__(self, links: Sequence[SimulatedLink]) -> None:
+        self._links = links
+
+    def any(self) -> SimulatedLink | None:
+        for link in self._links:
+            if link.is_up:
+                return link
+        return None
+
+    def for_key(self, key: bytes) -> SimulatedLink | None:
+        return self.any()
+
+    def all(self) -> Sequence[SimulatedLink]:
+        return self._links
