@@ -313,8 +313,10 @@ class UpstreamConnection(asyncio.Protocol):
         self._reader.rest()
         del self._request
         upload, self._upload = self._upload, None
-        if upload is not None and not upload.is_done:
-            upload.stop()
+        if upload is not None:
+            upload.detach()
+            if not upload.is_done:
+                upload.stop()
         self.taken()
 
     def _wake_writer(self) -> None:

@@ -24,7 +24,7 @@ from services.edge.upstream.race import Connect, race
 from services.edge.upstream.resolver import Resolver, permitted_addresses
 from services.edge.upstream.tls import SessionContext, server_name, tls_failure
 from services.edge.upstream.tunnel import Tunnel, wrap
-from services.kit.errors import ConnectTimeout, Overloaded, UpstreamUnreachable
+from services.kit.errors import ConnectTimeout, Overloaded, UpstreamAddressRefused, UpstreamUnreachable
 
 _OUT_OF_SOCKETS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS)
 
@@ -69,7 +69,9 @@ class Dialer:
         self._head_start_s = head_start_s
 
     def route(self, origin: Origin) -> Route:
-        """How this origin is reached. Raises UpstreamAddressRefused for what its host alone gives away."""
+        """How this origin is reached. Raises UpstreamAddressRefused for what scheme and host alone give away."""
+        if origin.scheme == "http" and not origin.is_private_allowed:
+            raise UpstreamAddressRefused(f"{origin}: plain http is not allowed here; use https")
         check_host(origin.host, is_private_allowed=origin.is_private_allowed)
         return Route(origin, self._proxies.proxy_for(origin))
 

@@ -541,6 +541,14 @@ async def test_a_name_that_leads_to_a_refused_address_is_refused(
         assert client.stats().open == 0
 
 
+async def test_plain_http_without_permission_is_refused(client: UpstreamClient) -> None:
+    async with ScriptedProvider(silent) as provider:
+        with pytest.raises(UpstreamAddressRefused, match="https"):
+            await client.send(request(Origin("http", "127.0.0.1", provider.port, False)))
+
+        assert provider.visits == 0
+
+
 async def test_running_out_of_sockets_is_our_own_overload(client_tls: SessionContext) -> None:
     async def connect(_: Address) -> socket.socket:
         raise OSError(errno.EMFILE, "Too many open files")

@@ -220,3 +220,28 @@ async def test_an_answering_provider_gets_every_method(client: UpstreamClient) -
         for method in (b"GET", b"DELETE", b"PUT", b"PATCH", b"QUERY", b"OPTIONS"):
             answer = await client.send(request(provider.origin(), method=method))
             assert await whole(answer) == b"x"
+
+
+async def test_a_body_that_goes_on_after_its_end_harms_nobody_else(client: UpstreamClient) -> None:
+    may_go_on = asyncio.Event()
+
+    async def too_long() -> AsyncIterator[bytes]:
+        yield b"hello"
+        await may_go_on.wait()
+        yield b"more"
+
+    async def script(visit: Visit) -> None:
+        await visit.request()
+        await visit.send(ok())
+        await visit.request()
+        may_go_on.set()
+        await asyncio.sleep(0.02)
+        await visit.send(ok(b"next"))
+        await visit.left()
+
+    async with ScriptedProvider(script) as provider:
+        await client.send(request(provider.origin(), body=ChunkedBody(too_long(), 5)))
+        answer = await client.send(request(provider.origin()))
+
+        assert answer.take() == [b"next"]
+        assert provider.visits == 1
