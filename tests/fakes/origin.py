@@ -48,8 +48,9 @@ class Call:
 
     def wait(self, seconds: float) -> bool:
         """Wait; returns True at once when the gateway closes meanwhile, and notes when."""
-        readable, _, _ = select.select([self.connection], [], [], seconds)
-        if readable:
+        poll = select.poll()
+        poll.register(self.connection, select.POLLIN)
+        if poll.poll(seconds * 1000):
             with contextlib.suppress(OSError):
                 if self.connection.recv(1, socket.MSG_PEEK):
                     time.sleep(seconds)
