@@ -7,21 +7,23 @@ answers, and a purge is one number. Then come the provider, the caller (unless t
 the request as it goes to the provider, and those of its headers that change what a provider says.
 `cf-aig-cache-key` replaces the request, never the tenant, the provider or the caller.
 
-Fields are hashed with their lengths. Without those, `("ab", "c")` and `("a", "bc")` would be one key, and a client
-could choose a path that reads like the next field.
+Fields are packed (as one MessagePack array) before they are hashed, so that each keeps its bounds. Without that,
+`("ab", "c")` and `("a", "bc")` would be one key, and a client could choose a path that reads like the next field.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from hashlib import blake2b
+
+import msgspec
 
 from services.contracts.router.values import Gateway, Provider
 from services.dialects.shaping import CALLER_HEADERS, SHAPING_HEADERS
 
 KEY_BYTES = 32
 
-Pairs = Sequence[tuple[bytes, bytes]]
+Pair = tuple[bytes, bytes]
 
 
 def answer_key(
@@ -31,7 +33,7 @@ def answer_key(
     base_url: str,
     method: str,
     target: bytes,
-    headers: Pairs,
+    headers: Sequence[Pair],
     body: bytes,
     own_key: str = "",
     stored_key_alias: str = "",
@@ -43,51 +45,40 @@ def answer_key(
     be injected. The coding that a client accepts is always part: a stored answer is replayed in the coding it came in.
     """
     path, _, query = target.partition(b"?")
-    keys, rest = _split_query(query, provider.client_key_query)
-    fields = [
-        gateway.account.encode(),
-        gateway.name.encode(),
-        b"%d" % gateway.cache.epoch,
-        provider.name.encode(),
-        *_caller(gateway, provider, headers, stored_key_alias, keys),
-    ]
+    query_keys, rest = _split_query(query, provider.client_key_query)
+    callers, shaping = _counted(headers, gateway, provider)
+    is_shared = gateway.cache.is_shared_across_keys
+    caller = None if is_shared else (stored_key_alias, query_keys, callers)
+    tenancy = (gateway.account, gateway.name, gateway.cache.epoch, provider.name, caller)
     if own_key:
-        shaping = frozenset((b"accept-encoding",))
-        fields += [b"chosen", own_key.encode("utf-8", "surrogateescape"), *_named(headers, shaping)]
-    else:
-        shaping = SHAPING_HEADERS.union(name.encode() for name in gateway.cache.key_headers)
-        fields += [b"request", method.encode(), base_url.encode(), path, rest, body, *_added(provider)]
-        fields += _named(headers, shaping)
-    return _digest(fields)
+        codings = [value for name, value in shaping if name == b"accept-encoding"]
+        return _hash(tenancy, own_key.encode("utf-8", "surrogateescape"), codings)
+    return _hash(tenancy, (method, base_url, path, rest, provider.headers), shaping, body)
 
 
-def _caller(
-    gateway: Gateway, provider: Provider, headers: Pairs, stored_key_alias: str, query_keys: bytes
-) -> tuple[bytes, ...]:
-    """Whose call this is at the provider: a digest of all that says so, so that the number of fields stays fixed."""
-    if gateway.cache.is_shared_across_keys:
-        return (b"shared",)
-    names = CALLER_HEADERS.union(name.encode() for name in (provider.key_header, *provider.client_key_headers))
-    return b"own", _digest([stored_key_alias.encode(), query_keys, *_named(headers, names)])
+def _counted(headers: Sequence[Pair], gateway: Gateway, provider: Provider) -> tuple[list[Pair], list[Pair]]:
+    """The headers that say whose call this is, and those that shape its answer."""
+    keys = [name.encode() for name in (provider.key_header, *provider.client_key_headers)]
+    added = [name.encode() for name in gateway.cache.key_headers]
+    callers: list[Pair] = []
+    shaping: list[Pair] = []
+    for name, value in headers:
+        lower = name.lower()
+        if lower in CALLER_HEADERS or lower in keys:
+            callers.append((lower, value))
+        if lower in SHAPING_HEADERS or lower in added:
+            shaping.append((lower, value))
+    callers.sort(key=_name_of)
+    shaping.sort(key=_name_of)
+    return callers, shaping
 
 
-def _added(provider: Provider) -> tuple[bytes, ...]:
-    """What the operator adds to every request of this gateway."""
-    return (_digest([part.encode() for pair in provider.headers for part in pair]),)
-
-
-def _named(headers: Pairs, names: frozenset[bytes]) -> list[bytes]:
-    """Names and values of those that count. Sorted by name, whose order means nothing; a name's values keep theirs."""
-    counted = [(lower, value) for name, value in headers if (lower := name.lower()) in names]
-    counted.sort(key=_name_of)
-    return [part for pair in counted for part in pair]
-
-
-def _name_of(pair: tuple[bytes, bytes]) -> bytes:
+def _name_of(pair: Pair) -> bytes:
+    """Sorts by name alone: the order of different names means nothing, one name's values keep theirs."""
     return pair[0]
 
 
-def _split_query(query: bytes, key_name: str) -> tuple[bytes, bytes]:
+def _split_query(query: bytes, key_name: str) -> Pair:
     """The parameters that carry the caller's key, and the others, each in their order."""
     if not key_name or not query:
         return b"", query
@@ -97,9 +88,8 @@ def _split_query(query: bytes, key_name: str) -> tuple[bytes, bytes]:
     return b"&".join(keys), b"&".join([parameter for parameter in parameters if not parameter.startswith(prefix)])
 
 
-def _digest(fields: Iterable[bytes]) -> bytes:
-    hashed = blake2b(digest_size=KEY_BYTES)
-    for field in fields:
-        hashed.update(len(field).to_bytes(8, "big"))
-        hashed.update(field)
+def _hash(tenancy: object, question: object, shaping: object, body: bytes = b"") -> bytes:
+    """An array says where it ends, so a body may follow it as it is."""
+    hashed = blake2b(msgspec.msgpack.encode((tenancy, question, shaping)), digest_size=KEY_BYTES)
+    hashed.update(body)
     return hashed.digest()
