@@ -115,6 +115,7 @@ _MESSAGE_TOKENS = Tokens(
     output=_usage_of(*_MESSAGE_ROOTS, fields=("output_tokens",)),
     cache_read=_usage_of(*_MESSAGE_ROOTS, fields=("cache_read_input_tokens",)),
     cache_write=_usage_of(*_MESSAGE_ROOTS, fields=("cache_creation_input_tokens",)),
+    reasoning=_usage_of(*_MESSAGE_ROOTS, fields=("output_tokens_details.thinking_tokens",)),
     is_cache_beside=True,
 )
 
@@ -160,6 +161,7 @@ RESPONSE = Format(
         input=_usage_of(*_RESPONSE_ROOTS, fields=("input_tokens",)),
         output=_usage_of(*_RESPONSE_ROOTS, fields=("output_tokens",)),
         cache_read=_usage_of(*_RESPONSE_ROOTS, fields=("input_tokens_details.cached_tokens",)),
+        cache_write=_usage_of(*_RESPONSE_ROOTS, fields=("input_tokens_details.cache_write_tokens",)),
         reasoning=_usage_of(*_RESPONSE_ROOTS, fields=("output_tokens_details.reasoning_tokens",)),
     ),
     event_text=("delta",),

@@ -1,0 +1,144 @@
+"""The server that all fake providers share: records requests, sends canned answers plain or gzipped."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+from urllib.parse import parse_qs
+
+from aiohttp import web
+
+TEXT = "Narrow waters run fast."
+PIECES = ("Narrow", " waters", " run", " fast.")
+TOKENS_IN = 11
+TOKENS_OUT = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """One request as it arrived; header names and values are the octets, in their order."""
+
+    method: str
+    target: str
+    headers: tuple[tuple[bytes, bytes], ...]
+    body: bytes
+
+    @property
+    def path(self) -> str:
+        return self.target.partition("?")[0]
+
+    @property
+    def query(self) -> dict[str, list[str]]:
+        return parse_qs(self.target.partition("?")[2])
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body) if self.body else {}
+
+    def header(self, name: str) -> str:
+        """The first header of that name, or empty."""
+        wanted = name.lower().encode()
+        return next((value.decode("latin-1") for key, value in self.headers if key.lower() == wanted), "")
+
+
+@dataclass(frozen=True, slots=True)
+class Canned:
+    """An answer; one piece is a body with a length, a stream is sent piece by piece."""
+
+    pieces: tuple[bytes, ...]
+    status: int = 200
+    content_type: str = "application/json"
+    headers: dict[str, str] = field(default_factory=dict)
+    is_stream: bool = False
+
+
+Answering = Callable[[Recorded, str], Canned | None]
+"""Request and the server's own URL to an answer; None: no such path."""
+
+
+def document(content: Any, *, status: int = 200, **headers: str) -> Canned:
+    """An answer that is one JSON document; headers are named with underscores."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Canned((json.dumps(content).encode(),), status=status, headers=named)
+
+
+def binary(content: bytes, content_type: str) -> Canned:
+    """An answer that is no text."""
+    return Canned((content,), content_type=content_type)
+
+
+def events(items: Iterable[dict[str, Any]], *, is_named: bool = False, done: bool = False, end: str = "\n\n") -> Canned:
+    """A stream of server-sent events; named ones by the `type` of their fields."""
+    pieces = [(f"event: {item['type']}\n" if is_named else "") + f"data: {json.dumps(item)}{end}" for item in items]
+    if done:
+        pieces.append("data: [DONE]\n\n")
+    return stream([piece.encode() for piece in pieces])
+
+
+def stream(pieces: Iterable[bytes], content_type: str = "text/event-stream") -> Canned:
+    """A stream of these pieces."""
+    return Canned(tuple(pieces), content_type=content_type, is_stream=True)
+
+
+@dataclass(slots=True)
+class FakeProvider:
+    """A running fake. `is_gzipping`: answers are gzipped for who accepts that. `override` answers before the fake."""
+
+    answering: Answering
+    url: str = ""
+    is_gzipping: bool = False
+    override: Answering | None = None
+    requests: list[Recorded] = field(default_factory=list)
+
+    async def respond(self, request: web.BaseRequest) -> web.StreamResponse:
+        """The handler of the low-level server."""
+        recorded = Recorded(request.method, request.raw_path, request.raw_headers, await request.content.read())
+        self.requests.append(recorded)
+        canned = self.override(recorded, self.url) if self.override is not None else None
+        canned = canned or self.answering(recorded, self.url) or document({"error": "no such path"}, status=404)
+        is_coded = self.is_gzipping and "gzip" in recorded.header("accept-encoding") and "/" in canned.content_type
+        return await _send(request, canned, is_coded=is_coded)
+
+
+@asynccontextmanager
+async def serve(answering: Answering, *, is_gzipping: bool = False) -> AsyncIterator[FakeProvider]:
+    """A fake on a free port of this machine."""
+    fake = FakeProvider(answering, is_gzipping=is_gzipping)
+    server = web.Server(fake.respond, auto_decompress=False, max_field_size=65_536, max_line_size=65_536)
+    runner = web.ServerRunner(server, shutdown_timeout=0.1)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        fake.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        yield fake
+    finally:
+        await runner.cleanup()
+
+
+async def _send(request: web.BaseRequest, canned: Canned, *, is_coded: bool) -> web.StreamResponse:
+    pieces = list(_gzipped(canned.pieces)) if is_coded else list(canned.pieces)
+    response = web.StreamResponse(status=canned.status, headers=canned.headers)
+    response.headers["Content-Type"] = canned.content_type
+    if is_coded:
+        response.headers["Content-Encoding"] = "gzip"
+    if not canned.is_stream:
+        response.content_length = sum(map(len, pieces))
+    await response.prepare(request)
+    for piece in pieces:
+        await response.write(piece)
+    await response.write_eof()
+    return response
+
+
+def _gzipped(pieces: Iterable[bytes]) -> Iterable[bytes]:
+    """Each piece flushed, so that a stream stays one."""
+    compressor = zlib.compressobj(wbits=31)
+    flush = partial(compressor.flush, zlib.Z_SYNC_FLUSH)
+    for piece in pieces:
+        yield compressor.compress(piece) + flush()
+    yield compressor.flush()
