@@ -402,6 +402,15 @@ async def test_an_idle_bucket_is_forgotten_by_itself(stored: Stored) -> None:
     assert await stored.is_forgotten(FIXED, after_s=10 + 60)
 
 
+async def test_a_bucket_remembers_the_closed_sequences_of_the_latest_1024_edges_at_most(stored: Stored) -> None:
+    for number in range(1_100):
+        stored.clock.advance(0.001)
+        await stored.decide(report(FIXED, 5, edge=f"edge-{number}", is_closed=True))
+
+    assert await one(stored, ask(FIXED, 5, edge="edge-1099")) == Closed(FIXED, 5)
+    assert isinstance(await one(stored, ask(FIXED, 5, edge="edge-0")), Grant)
+
+
 async def test_requests_of_one_message_are_decided_in_order(stored: Stored) -> None:
     answers = await stored.decide(
         ask(FIXED, 1, limit=1),

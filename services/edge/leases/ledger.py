@@ -221,8 +221,10 @@ class LeaseLedger:
             await asyncio.sleep(TICK_S)
 
     def opened(self, link: Link[LeaseRequest]) -> None:
-        """A stream stands: say again what is open."""
+        """A stream stands: say again what is open. Its limiter's store may be there."""
         now_s = self._connects_until_s = self._boottime_s()
+        for holding in self._holdings.values():
+            holding.is_store_down = False
         self._asks.opened(now_s)
 
     def received(self, link: Link[LeaseRequest], items: Sequence[LeaseAnswer]) -> None:
