@@ -80,7 +80,7 @@ check-types: environment-dev
 	@echo "types"; $(BIN)/mypy --no-error-summary
 
 check-layers: environment-dev
-	@echo "layers"; $(BIN)/lint-imports >results-layers 2>&1 || { cat results-layers; rm -f results-layers; exit 1; }; rm -f results-layers
+	@echo "layers"; found=$$($(BIN)/lint-imports 2>&1) || { echo "$$found"; exit 1; }
 
 check-boundaries: environment-dev
 	@echo "boundaries"; $(BIN)/python -m tests.repository.boundaries

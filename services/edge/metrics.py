@@ -23,6 +23,7 @@ class EdgeMetrics:
         self._duration = metrics.histogram(MetricName.REQUEST_DURATION)
         self._overhead = metrics.histogram(MetricName.OVERHEAD)
         self._errors = metrics.counter(MetricName.ERRORS)
+        self._model_duration = metrics.histogram(MetricName.MODEL_DURATION)
         self._first_chunk = metrics.histogram(MetricName.MODEL_FIRST_CHUNK)
         self._tokens = metrics.histogram(MetricName.MODEL_TOKENS)
         self._cost = metrics.counter(MetricName.COST)
@@ -42,6 +43,8 @@ class EdgeMetrics:
             self._errors.add((str(ending.error.code),))
         for dependency in exchange.degraded:
             self._degraded.add((dependency,))
+        if step is not None and exchange.has("attempted"):
+            self._model_duration.observe(duration_s, (provider, step.facts.model))
         if exchange.has("relayed"):
             self._count_answer(exchange, exchange.relayed.step, bill, gateway)
 

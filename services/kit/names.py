@@ -33,22 +33,21 @@ class SpanName:
     REQUEST: Final = Name("edge.request", "one client's request, from its head to the end of its answer")
     ADMIT: Final = Name("edge.admit", "a request waits for a lease")
     RECALL: Final = Name("edge.recall", "a request asks the cache service")
-    ATTEMPT: Final = Name("edge.attempt", "one attempt at a provider, until its answer's end is known")
+    ATTEMPT: Final = Name(
+        "edge.attempt", "one attempt at a provider, until its answer's head is accepted or it has failed"
+    )
     LEASE: Final = Name("limiter.lease", "the limiter decides an ask for units")
     LOOKUP: Final = Name("cache.lookup", "the cache service looks up one key")
     FILL: Final = Name("cache.fill", "the cache service takes in an answer")
     OUTCOME: Final = Name("router.outcome", "the router takes note of an attempt's outcome")
     EVENT: Final = Name("analytics.event", "the log store has taken a request's row")
-    SIMULATE: Final = Name("simulator.request", "the simulator answers")
 
 
 class Attribute:
     """What spans say about themselves."""
 
-    HTTP_METHOD: Final = Name("http.request.method", "method of the client's request, or `_OTHER`")
-    HTTP_ROUTE: Final = Name("http.route", "the surface, with placeholders for what varies")
+    HTTP_METHOD: Final = Name("http.request.method", "method of the request")
     HTTP_STATUS: Final = Name("http.response.status_code", "status the client got, or the provider's in an attempt")
-    RESEND_COUNT: Final = Name("http.request.resend_count", "how many attempts at this step came before")
     SERVER_ADDRESS: Final = Name("server.address", "host of the provider")
     SERVER_PORT: Final = Name("server.port", "port of the provider")
     ERROR_TYPE: Final = Name("error.type", "Narrows' error code, or the status of a provider that failed")
@@ -58,7 +57,6 @@ class Attribute:
     GEN_AI_REQUEST_MODEL: Final = Name("gen_ai.request.model", "model that was asked for")
     GEN_AI_RESPONSE_MODEL: Final = Name("gen_ai.response.model", "model that answered, as the provider names it")
     GEN_AI_STREAM: Final = Name("gen_ai.request.stream", "the request asked for a stream")
-    GEN_AI_MAX_TOKENS: Final = Name("gen_ai.request.max_tokens", "bound the client set on the answer")
     GEN_AI_TIME_TO_FIRST_CHUNK: Final = Name("gen_ai.response.time_to_first_chunk", "seconds to the body's first byte")
     GEN_AI_TOKENS_IN: Final = Name("gen_ai.usage.input_tokens", "input tokens, cached ones included")
     GEN_AI_TOKENS_OUT: Final = Name("gen_ai.usage.output_tokens", "output tokens")
@@ -71,7 +69,6 @@ class Attribute:
     RPC_SYSTEM: Final = Name("rpc.system", "`grpc`")
     RPC_SERVICE: Final = Name("rpc.service", "full name of the contract")
     RPC_METHOD: Final = Name("rpc.method", "which of its streams")
-    RPC_STATUS: Final = Name("rpc.grpc.status_code", "number of the status, where the call failed")
 
     ACCOUNT: Final = Name("narrows.account", "account of the URL")
     GATEWAY: Final = Name("narrows.gateway", "gateway of the URL")
@@ -141,12 +138,6 @@ class MetricName:
     ERRORS: Final = Metric(
         "narrows_errors_total", "counter", "Errors made by the gateway, by code (docs/errors.md).", ("code",)
     )
-    ATTEMPTS: Final = Metric(
-        "narrows_attempts_total",
-        "counter",
-        "Attempts at providers. `status` is the provider's, or Narrows' error code.",
-        ("provider", "status"),
-    )
     MODEL_DURATION: Final = Metric(
         "gen_ai_client_operation_duration_seconds",
         "histogram",
@@ -173,12 +164,6 @@ class MetricName:
         "counter",
         "What requests cost, where the rate is known.",
         ("gateway", "provider", "model"),
-    )
-    LIMIT_DECISIONS: Final = Metric(
-        "narrows_limit_decisions_total",
-        "counter",
-        "Decisions of limits: admitted, refused or unavailable.",
-        ("gateway", "limit", "decision"),
     )
     DEGRADED: Final = Metric(
         "narrows_degraded_total", "counter", "Requests let through while a dependency was down.", ("dependency",)

@@ -21,6 +21,7 @@ from services.edge.configuration.configuration import Configuration
 from services.edge.exchange import Exchange
 from services.edge.heads import request_head
 from services.edge.plan import Plan, Step, StreamedBody
+from services.edge.spans import end_attempt, of_attempt
 from services.edge.stages.admit import Admission
 from services.edge.upstream.answer import UpstreamAnswer
 from services.edge.upstream.client import UpstreamClient
@@ -33,7 +34,7 @@ from services.kit.errors import (
     StreamBroken,
     UpstreamError,
 )
-from services.kit.names import Attribute, SpanName
+from services.kit.names import SpanName
 from services.kit.telemetry.tracing import Span, Tracer
 
 RETRYABLE = frozenset((408, 409, 425, 429, 500, 502, 503, 504, 529))
@@ -189,13 +190,7 @@ class Attempter:
             SpanName.ATTEMPT,
             parent=exchange.span.traceparent,
             kind="client",
-            attributes={
-                Attribute.GEN_AI_PROVIDER: step.provider.name,
-                Attribute.GEN_AI_REQUEST_MODEL: step.facts.model,
-                Attribute.ATTEMPT_NUMBER: number,
-                Attribute.STEP: step.index,
-                Attribute.SERVER_ADDRESS: step.origin.host,
-            },
+            attributes=of_attempt(step, number=number),
         )
 
     def _report(self, exchange: Exchange, step: Step, tried: _Try, span: Span | None) -> None:
@@ -207,9 +202,7 @@ class Attempter:
             traceparent = _traceparent(span)
             self._configuration.report(Outcome(_target(exchange, step), is_success, 1, traceparent))
         if span is not None:
-            if answer is not None:
-                span.set(Attribute.HTTP_STATUS, answer.status)
-            span.end(error=error.message if error is not None else "" if is_known else "cancelled")
+            end_attempt(span, status=answer.status if answer is not None else None, error=error)
 
 
 def _traceparent(span: Span | None) -> str:

@@ -16,11 +16,11 @@ from services.edge.exchange import Exchange
 from services.edge.metrics import EdgeMetrics
 from services.edge.plan import Step
 from services.edge.record import Bill, Ending, log_body, log_row, options_of
+from services.edge.spans import end_request
 from services.edge.spool.spool import Spool
 from services.edge.stages.admit import Admission
 from services.edge.stages.receive import Receiver
 from services.kit.errors import NarrowsError
-from services.kit.names import Attribute
 
 _CLIENT_CLOSED_REQUEST = 499  # nginx's number for a client that left before there was a status
 
@@ -67,7 +67,8 @@ class Settler:
         self._metrics.count(exchange, step, bill, ending)
         if exchange.has("resolved"):
             self._log(exchange, step, bill, ending)
-        _end_span(exchange, step, ending, bill)
+        if exchange.span is not None:
+            end_request(exchange.span, exchange, step, ending, bill)
 
     def _log(self, exchange: Exchange, step: Step | None, bill: Bill, ending: Ending) -> None:
         logs = exchange.resolved.gateway.logs
@@ -134,22 +135,3 @@ def _ending(exchange: Exchange, error: NarrowsError | None) -> Ending:
     if error is not None:
         return Ending(error.http_status, "refused", now_s, error)
     return Ending(_CLIENT_CLOSED_REQUEST, "client_gone", now_s, None)
-
-
-def _end_span(exchange: Exchange, step: Step | None, ending: Ending, bill: Bill) -> None:
-    span = exchange.span
-    if span is None:
-        return
-    span.set(Attribute.HTTP_STATUS, ending.status)
-    span.set(Attribute.ENDED, ending.ended)
-    span.set(Attribute.LOG_ID, exchange.log_id)
-    if exchange.has("recalled"):
-        span.set(Attribute.CACHE_STATUS, exchange.recalled.status)
-    if step is not None:
-        span.set(Attribute.GEN_AI_PROVIDER, step.provider.name)
-        span.set(Attribute.GEN_AI_REQUEST_MODEL, step.facts.model)
-    if bill.tokens_in is not None:
-        span.set(Attribute.GEN_AI_TOKENS_IN, bill.tokens_in)
-    if bill.tokens_out is not None:
-        span.set(Attribute.GEN_AI_TOKENS_OUT, bill.tokens_out)
-    span.end(error=ending.error.message if ending.error is not None else "")

@@ -247,7 +247,7 @@ class _Exporter(SpanExporter):
             endpoint=endpoint,
             headers=headers or None,
             timeout=timeout_s,
-            channel_options=(("grpc.enable_http_proxy", "0"),),
+            channel_options=(("grpc.enable_http_proxy", 0),),  # type: ignore[arg-type]  # annotated as text; gRPC wants a number
         )
         self._endpoint = endpoint
         self._dependencies = dependencies

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import re
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 
-from services.kit.names import Attribute, Name, SpanName, every_metric, names_of
+from services.kit.names import Attribute, MetricName, Name, SpanName, every_metric, names_of
 
+SERVICES = Path(__file__).resolve().parents[3] / "services"
 CONVENTIONS = "opentelemetry.semconv._incubating.attributes"
 
 
@@ -31,3 +34,11 @@ def test_no_name_stands_twice() -> None:
 @pytest.mark.parametrize("name", [*names_of(SpanName), *names_of(Attribute)])
 def test_every_name_says_what_it_means(name: Name) -> None:
     assert name.meaning
+
+
+@pytest.mark.parametrize("table", [SpanName, Attribute, MetricName])
+def test_every_name_is_said_somewhere(table: type) -> None:
+    sources = "".join(path.read_text() for path in SERVICES.rglob("*.py"))
+    said = set(re.findall(rf"\b{table.__name__}\.([A-Z_]+)", sources))
+
+    assert {name for name in vars(table) if name.isupper()} - said == set()
