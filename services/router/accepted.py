@@ -83,9 +83,9 @@ def accept(live: Accepted, reading: Reading, rules: Rules) -> Accepted:
 
 
 def release_of(
-    accepted: Accepted, catalogue: Catalogue, revisions: Mapping[str, int]
+    accepted: Accepted, catalogue: bytes, revisions: Mapping[str, int]
 ) -> tuple[Release, tuple[StoredKey, ...]]:
-    """What edges get: the release, and the stored keys that belong to it."""
+    """What edges get: the release, and the stored keys that belong to it. `catalogue`: its canonical bytes."""
     gateways, disputes = _with_hosts(accepted)
     content = content_of(catalogue, gateways)
     refusals = _bounded((*accepted.refusals, *disputes))

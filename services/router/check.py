@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from services.contracts.router.snapshot import canonical
 from services.contracts.router.values import Catalogue, Refusal
 from services.dialects.catalogue import catalogue
 from services.router.accepted import Accepted, Rules, accept, release_of
@@ -49,5 +50,5 @@ def check_text(
         secrets=FileSecrets(environment=environment, folder=folder),
     )
     accepted = accept(Accepted(), read_documents(text, title=title), rules)
-    release, _ = release_of(accepted, known, {})
+    release, _ = release_of(accepted, canonical(known), {})
     return release.refusals

@@ -15,6 +15,8 @@ from services.router.resources.addresses import Resolved
 
 RESOLVE_S_MAX = 0.3
 HOSTS_MAX = 256
+AT_ONCE_MAX = 8
+"""A resolver that hangs keeps a thread for each name it was asked."""
 
 Resolve = Callable[[Collection[str]], Awaitable[Resolved]]
 
@@ -23,7 +25,8 @@ async def resolve_names(hosts: Collection[str]) -> Resolved:
     """Name to addresses, for those that answered in time; literal addresses answer at once."""
     loop = asyncio.get_running_loop()
     wanted = sorted(hosts)[:HOSTS_MAX]
-    asked = {host: loop.create_task(_addresses(host), name=f"resolve {host}") for host in wanted}
+    turns = asyncio.Semaphore(AT_ONCE_MAX)
+    asked = {host: loop.create_task(_addresses(host, turns), name=f"resolve {host}") for host in wanted}
     if not asked:
         return {}
     _, late = await asyncio.wait(asked.values(), timeout=RESOLVE_S_MAX)
@@ -33,9 +36,10 @@ async def resolve_names(hosts: Collection[str]) -> Resolved:
     return {host: task.result() for host, task in asked.items() if not task.cancelled()}
 
 
-async def _addresses(host: str) -> tuple[str, ...]:
+async def _addresses(host: str, turns: asyncio.Semaphore) -> tuple[str, ...]:
     try:
-        found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
+        async with turns:
+            found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
         return ()
     return tuple(dict.fromkeys(str(entry[4][0]) for entry in found))

@@ -12,7 +12,7 @@ import asyncio
 import logging
 from collections.abc import Mapping
 
-from services.contracts.router.snapshot import Release
+from services.contracts.router.snapshot import Release, canonical
 from services.contracts.router.values import Catalogue, Refusal, StoredKey, TargetHealth
 from services.kit.clock import Clock
 from services.kit.names import MetricName
@@ -48,6 +48,7 @@ class Router:
         self.report = Reporting(clock=clock, tracer=tracer)
         self._source = source
         self._catalogue = catalogue
+        self._catalogue_content = canonical(catalogue)
         self._are_private_allowed = are_private_allowed
         self._resolve = resolve
         self._accepted = Accepted()
@@ -104,7 +105,7 @@ class Router:
 
     def _judge(self, documents: DocumentSet, rules: Rules) -> tuple[Release, tuple[StoredKey, ...]]:
         self._accepted = accept(self._accepted, documents.reading, rules)
-        return release_of(self._accepted, self._catalogue, {self._source.name: documents.revision})
+        return release_of(self._accepted, self._catalogue_content, {self._source.name: documents.revision})
 
 
 def _tell(before: tuple[Refusal, ...], release: Release) -> None:

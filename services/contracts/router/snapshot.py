@@ -56,9 +56,9 @@ def canonical(value: Catalogue | Gateway) -> bytes:
     return msgspec.json.encode(value, order="deterministic")
 
 
-def content_of(catalogue: Catalogue, gateways: Mapping[GatewayId, Gateway]) -> Content:
-    """The canonical bytes of a configuration."""
-    return Content(canonical(catalogue), {name: canonical(gateways[name]) for name in sorted(gateways)})
+def content_of(catalogue: bytes, gateways: Mapping[GatewayId, Gateway]) -> Content:
+    """The canonical bytes of a configuration; those of the catalogue, which never changes, are made once."""
+    return Content(catalogue, {name: canonical(gateways[name]) for name in sorted(gateways)})
 
 
 def version_of(content: Content) -> str:

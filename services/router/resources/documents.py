@@ -29,6 +29,7 @@ API_VERSION: Literal["narrows.dev/v1alpha1"] = "narrows.dev/v1alpha1"
 DOCUMENTS_MAX = 10_000
 TEXT_BYTES_MAX = 8 * 1024 * 1024
 _VALUES_MAX = 1_000_000
+_PROBLEM_LENGTH_MAX = 200
 
 Kind = Literal["Gateway", "Provider", "Route"]
 Identity = tuple[str, str, str]
@@ -147,7 +148,7 @@ def _label(content: object, position: int) -> str:
     kind = content.get("kind") if isinstance(content, Mapping) else None
     metadata = content.get("metadata") if isinstance(content, Mapping) else None
     name = metadata.get("name") if isinstance(metadata, Mapping) else None
-    told = " ".join(part[:64] for part in (kind, name) if isinstance(part, str))
+    told = " ".join(" ".join(part.split())[:64] for part in (kind, name) if isinstance(part, str))
     return f"document {position} ({told})" if told else f"document {position}"
 
 
@@ -175,7 +176,8 @@ def _syntax_fault(error: yaml.MarkedYAMLError) -> str:
     """Where and why; the line itself is not repeated, a secret may stand on it."""
     mark = error.problem_mark
     place = f" at its line {mark.line + 1}, column {mark.column + 1}" if mark is not None else ""
-    return f"is not valid YAML{place}: {error.problem or error.context or 'syntax error'}"
+    problem = " ".join((error.problem or error.context or "syntax error").split())
+    return f"is not valid YAML{place}: {problem[:_PROBLEM_LENGTH_MAX]}"
 
 
 def _pieces(text: str) -> Iterator[str]:
@@ -209,7 +211,7 @@ class _Loader(yaml.CSafeLoader):
             if not isinstance(key, yaml.ScalarNode):
                 raise yaml.constructor.ConstructorError(None, None, "a key must be a string", key.start_mark)
             if (key.tag, key.value) in seen:
-                message = f"the key {key.value[:64]} stands twice"
+                message = f"the key {key.value} stands twice"
                 raise yaml.constructor.ConstructorError(None, None, message, key.start_mark)
             seen.add((key.tag, key.value))
         return super().construct_mapping(node, deep=deep)

@@ -7,6 +7,7 @@ a value that may be a secret.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -15,6 +16,7 @@ Path = tuple[str | int, ...]
 
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _REASON_LENGTH_MAX = 2_000
+_SHOWN_LENGTH_MAX = 64
 
 
 class Fault(NamedTuple):
@@ -37,8 +39,14 @@ def text_of(path: Path) -> str:
         elif _PLAIN_KEY.fullmatch(part):
             text += f".{part}" if text else part
         else:
-            text += f'["{part}"]'
+            text += f"[{quoted(part)}]"
     return text
+
+
+def quoted(text: str) -> str:
+    """A text that somebody wrote, on one line and not too long."""
+    shown = text if len(text) <= _SHOWN_LENGTH_MAX else f"{text[:_SHOWN_LENGTH_MAX]}..."
+    return json.dumps(shown, ensure_ascii=False)
 
 
 def reason_of(faults: Sequence[Fault]) -> str:

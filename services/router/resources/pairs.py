@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from services.contracts.router.values import Provider
 from services.dialects.catalogue import DIALECTS
 from services.dialects.target import placeholders
-from services.router.resources.faults import Fault, Path
+from services.router.resources.faults import Fault, Path, quoted
 from services.router.resources.gateway import Authentication, GatewaySpec, Limit, ProviderOverride
 from services.router.resources.provider import ProviderSpec
 from services.router.resources.rules import Alert, DataLossRule, Guardrail, Webhook
@@ -65,7 +65,7 @@ def provider_faults(spec: ProviderSpec, scope: Scope) -> Iterator[Fault]:
     for name in placeholders(spec.base_url):
         yield Fault(path, f"must not have parts in braces, has {{{name}}}")
     if spec.dialect not in DIALECTS:
-        yield Fault((*_SPEC, "dialect"), f'must be one of {", ".join(DIALECTS)}, is "{spec.dialect}"')
+        yield Fault((*_SPEC, "dialect"), f"must be one of {', '.join(DIALECTS)}, is {quoted(spec.dialect)}")
     if _is_not_added(spec.key_header):
         yield Fault((*_SPEC, "keyHeader"), f"{spec.key_header.lower()} cannot carry a provider's key")
     yield from _repeated([pattern.lower() for pattern in spec.prices], (*_SPEC, "prices"))
@@ -154,7 +154,7 @@ def _repeated(names: Iterable[str], path: Path, field: str = "") -> Iterator[Fau
         first = seen.setdefault(name, position)
         if first != position:
             here = (*path, position, field) if field else (*path, position)
-            yield Fault(here, f'"{name[:64]}" stands already at {first}')
+            yield Fault(here, f"{quoted(name)} stands already at {first}")
 
 
 def _is_not_added(header: str) -> bool:

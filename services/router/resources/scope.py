@@ -8,7 +8,7 @@ from typing import Literal
 
 from services.contracts.router.values import Provider
 from services.router.resources.addresses import AddressRules, address_fault
-from services.router.resources.faults import Fault, Path
+from services.router.resources.faults import Fault, Path, quoted
 from services.router.resources.references import KeyReference, TokenReference
 
 Origin = Literal["file", "kubernetes"]
@@ -32,7 +32,7 @@ class Scope:
     def provider_faults(self, name: str, path: Path) -> Iterator[Fault]:
         """At most one: nobody knows a provider of that name."""
         if name not in self.providers:
-            yield Fault(path, f'"{name[:64]}" is neither in the catalogue nor a Provider of this namespace')
+            yield Fault(path, f"{quoted(name)} is neither in the catalogue nor a Provider of this namespace")
 
     def reference_faults(self, reference: KeyReference, path: Path) -> Iterator[Fault]:
         """A secret comes from exactly one place, and from one that this origin may read."""

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import inspect
 
-from services.router.resources.faults import Fault, Path
+from services.router.resources.faults import Fault, Path, quoted
 
 Model = TypeVar("Model", bound=msgspec.Struct)
 
@@ -26,7 +26,6 @@ Extra = Mapping[str, Any]
 
 _NONE: Extra = {}
 _DEPTH_MAX = 32
-_SHOWN_LENGTH_MAX = 60
 
 
 def parse(value: object, model: type[Model], *, path: Path) -> Model | list[Fault]:
@@ -226,6 +225,4 @@ def _number(value: float) -> str:
 
 
 def _shown(value: object) -> str:
-    if not isinstance(value, str):
-        return kind_of(value)
-    return f'"{value}"' if len(value) <= _SHOWN_LENGTH_MAX else f'"{value[:_SHOWN_LENGTH_MAX]}..."'
+    return quoted(value) if isinstance(value, str) else kind_of(value)

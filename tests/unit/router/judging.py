@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from services.contracts.router.snapshot import Release
+from services.contracts.router.snapshot import Release, canonical
 from services.contracts.router.values import Catalogue, Gateway, StoredKey
 from services.dialects.catalogue import catalogue
 from services.router.accepted import Accepted, Rules, accept, release_of
@@ -15,6 +15,7 @@ from services.router.resources.scope import Origin
 from services.router.secrets import FileSecrets
 
 KNOWN = Catalogue(catalogue(simulator_url="http://127.0.0.1:8790"), {})
+KNOWN_CONTENT = canonical(KNOWN)
 
 
 def gateway(name: str = "main", spec: str = "{}") -> str:
@@ -47,12 +48,12 @@ class Desk:
         self.rules = judged_by or rules()
         self.accepted = Accepted()
         self.keys: tuple[StoredKey, ...] = ()
-        self.release = Release("", release_of(self.accepted, KNOWN, {})[0].content, {})
+        self.release = Release("", release_of(self.accepted, KNOWN_CONTENT, {})[0].content, {})
 
     def take(self, *documents: str) -> Desk:
         """These are the documents now."""
         self.accepted = accept(self.accepted, read_documents("".join(documents), title="resources.yaml"), self.rules)
-        self.release, self.keys = release_of(self.accepted, KNOWN, {"file": 1})
+        self.release, self.keys = release_of(self.accepted, KNOWN_CONTENT, {"file": 1})
         return self
 
     @property

@@ -162,3 +162,10 @@ def test_refusals_are_bounded() -> None:
 
     assert len(desk.refusals) == 1_001
     assert desk.refusals[-1] == "resources: 500 more are refused"
+
+
+def test_a_refusal_is_one_line_whatever_was_written() -> None:
+    desk = Desk().take(gateway(spec='{retries: {backoff: "a\\nFATAL forged"}, "x\\ny": 1}'))
+
+    assert len(desk.refusals) == 1
+    assert "\n" not in desk.refusals[0]

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from services.contracts.router.values import Ack, SnapshotUpdate, StoredKeys, WatchItem
+from services.contracts.router.values import Ack, Catalogue, SnapshotUpdate, StoredKeys, WatchItem
 from services.kit.clock import SystemClock
 from services.kit.errors import SettingsInvalid
 from services.kit.rpc.link import Peer
 from services.kit.telemetry.metrics import Metrics
 from services.kit.telemetry.tracing import NoTracer
 from services.router.module import router_module
+from services.router.resources.addresses import Resolved
 from services.router.service import Router
 from services.router.settings import RouterSettings
 from tests.unit.router.judging import KNOWN, gateway
@@ -155,3 +157,36 @@ async def test_refusals_and_watchers_are_counted(path: Path) -> None:
 
     assert "narrows_refused_resources 1.0" in text
     assert "narrows_watchers 1.0" in text
+
+
+async def test_a_base_url_that_resolves_to_a_metadata_service_is_refused(path: Path) -> None:
+    path.write_text(gateway(spec='{providers: {openai: {baseURL: "https://rebound.example.com/v1"}}}'))
+
+    async def resolve(hosts: Collection[str]) -> Resolved:
+        return dict.fromkeys(hosts, ("169.254.169.254",))
+
+    async with router_module(
+        settings=RouterSettings(resources=str(path)),
+        clock=SystemClock(),
+        tracer=NoTracer(),
+        metrics=Metrics(),
+        catalogue=KNOWN,
+        resolve=resolve,
+    ) as router:
+        (refusal,) = router.refusals
+
+    assert refusal.reason == (
+        "spec.providers.openai.baseURL: resolves to an address that it must not: "
+        "must not be a link-local or metadata address"
+    )
+
+
+async def test_the_catalogue_that_comes_with_narrows_has_prices(path: Path) -> None:
+    settings = RouterSettings(resources=str(path), simulator_url="http://127.0.0.1:8790")
+    async with router_module(settings=settings, clock=SystemClock(), tracer=NoTracer(), metrics=Metrics()) as router:
+        assert router.watch.release is not None
+        catalogue = msgspec.json.decode(router.watch.release.content.catalogue, type=Catalogue)
+
+    assert catalogue.rates["openai"]
+    assert catalogue.rates["simulator"]
+    assert catalogue.providers["simulator"].bases[0].url == "http://127.0.0.1:8790"

@@ -9,6 +9,7 @@ from services.contracts.router.snapshot import (
     Content,
     Release,
     apply,
+    canonical,
     content_of,
     difference,
     joined,
@@ -153,7 +154,7 @@ def some_gateway(name: str, ttl_s: int = 0) -> Gateway:
 
 
 def update_to(gateways: dict[tuple[str, str], Gateway], held: Content | None = None) -> tuple[SnapshotUpdate, Content]:
-    content = content_of(some_catalogue(), gateways)
+    content = content_of(canonical(some_catalogue()), gateways)
     return difference(held, release(content)), content
 
 
@@ -182,7 +183,7 @@ def test_gateways_that_did_not_change_stay_the_same_objects() -> None:
 
 
 def test_content_that_is_no_gateway_is_refused() -> None:
-    content = Content(content_of(some_catalogue(), {}).catalogue, {("local", "main"): b'{"account": 5}'})
+    content = Content(canonical(some_catalogue()), {("local", "main"): b'{"account": 5}'})
 
     with pytest.raises(SnapshotRefused, match="does not decode"):
         snapshot_of(difference(None, release(content)), content)
@@ -190,7 +191,7 @@ def test_content_that_is_no_gateway_is_refused() -> None:
 
 def test_a_gateway_with_fields_of_a_later_version_still_decodes() -> None:
     part = msgspec.json.encode({**msgspec.to_builtins(some_gateway("main")), "invented_later": True})
-    content = Content(content_of(some_catalogue(), {}).catalogue, {("local", "main"): part})
+    content = Content(canonical(some_catalogue()), {("local", "main"): part})
 
     snapshot = snapshot_of(difference(None, release(content)), content)
 

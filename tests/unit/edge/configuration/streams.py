@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from typing import Generic, TypeVar
 
-from services.contracts.router.snapshot import Content, Release, content_of, difference, version_of
+from services.contracts.router.snapshot import Content, Release, canonical, content_of, difference, version_of
 from services.contracts.router.values import Cache, Catalogue, Gateway, Provider, Refusal, SnapshotUpdate
 from services.kit.rpc.link import Link
 
@@ -63,7 +63,7 @@ def gateway(name: str = "main", *, ttl_s: int = 0, hosts: tuple[str, ...] = ()) 
 
 def release(*gateways: Gateway, revision: int = 1, refusals: tuple[Refusal, ...] = ()) -> Release:
     """What a router would publish."""
-    content = content_of(CATALOGUE, {(each.account, each.name): each for each in gateways})
+    content = content_of(canonical(CATALOGUE), {(each.account, each.name): each for each in gateways})
     return Release(version_of(content), content, {"file": revision}, refusals)
 
 
