@@ -23,8 +23,8 @@ from services.kit.errors import DependencyUnavailable
 
 Then = Callable[[bytes, Answer], None]
 
-ASKED_MAX = 1024
-"""Keys in one batch."""
+ASKED_MAX = 32
+"""Keys in one batch. Their answers come back in one piece, and have the store's whole deadline to do so."""
 
 
 class StoreKeeper:

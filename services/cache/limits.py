@@ -15,7 +15,7 @@ class Limits:
     abandoned_s: float = 900.0
     """A filler that says nothing for that long is gone; longer than any provider thinks before its first byte."""
 
-    failures_max: int = 8
+    failures_max: int = 5
     """Fillers of one key that may fail one after the other; then those who wait go on alone, rather than in a row."""
 
     fills_max: int = 65_536
