@@ -58,7 +58,7 @@ class Configuration:
         self._applied: list[Applied] = []
         self._told: Snapshot | None = None
         self.reporting = Reporting(edge=edge, links=links.report, clock=clock)
-        self.watching = Watching(edge=edge, links=links.watch, held=held, changed=self._go, metrics=metrics)
+        self.watching = Watching(edge=edge, links=links.watch, held=held, changed=self._went_live, metrics=metrics)
         metrics.gauge(MetricName.GATEWAYS).watch(lambda: 0 if self.current is None else len(self.current.gateways))
         metrics.gauge(MetricName.EJECTED_TARGETS).watch(self.reporting.ejected_count)
 
@@ -124,7 +124,7 @@ class Configuration:
         if self.current is not None:
             applied(self.current)
 
-    def _go(self, live: Live) -> None:
+    def _went_live(self, live: Live) -> None:
         """New requests see it already; now everybody who keeps something of it is told."""
         if live.snapshot is not self._told:
             self._told = live.snapshot

@@ -94,16 +94,3 @@ class RouteSpec(Struct, frozen=True, forbid_unknown_fields=True):
 
     gateway: Annotated[Name, Meta(description="The gateway of the namespace that serves it.")]
     elements: Annotated[tuple[Element, ...], Meta(min_length=1, max_length=256, description="The graph.")]
-
-
-__all__ = [
-    "Conditional",
-    "Element",
-    "End",
-    "Model",
-    "Name",
-    "Percentage",
-    "RateLimit",
-    "RouteSpec",
-    "Start",
-]
