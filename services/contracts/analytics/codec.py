@@ -20,12 +20,16 @@ from services.contracts.analytics.values import (
     LogFilter,
     LogPage,
     LogQuery,
+    TailRequest,
     TailRows,
 )
 from services.kit.errors import QueryInvalid
 from services.kit.rpc.link import Wire
 
-_MESSAGE_OVERHEAD_BYTES = 256
+_OVERHEAD_BYTES = 512
+"""An instance's name is at most 192 bytes."""
+
+_TRACEPARENT_BYTES = 64
 
 _FilterValues = tuple[str | int | float | bool | None, ...]
 
@@ -119,15 +123,15 @@ def decode_page(encoded: bytes) -> LogPage:
     )
 
 
-def encode_tail_request(gateway: tuple[str, str]) -> bytes:
-    """Account and name of the gateway whose rows are wanted."""
-    return messages.TailRequest(account=gateway[0], gateway=gateway[1]).SerializeToString()
+def encode_tail_request(request: TailRequest) -> bytes:
+    """Whose rows are wanted."""
+    return messages.TailRequest(account=request.account, gateway=request.gateway).SerializeToString()
 
 
-def decode_tail_request(encoded: bytes) -> tuple[str, str]:
-    """Account and name of the gateway whose rows are wanted."""
+def decode_tail_request(encoded: bytes) -> TailRequest:
+    """Whose rows are wanted."""
     message = messages.TailRequest.FromString(encoded)
-    return message.account, message.gateway
+    return TailRequest(account=message.account, gateway=message.gateway)
 
 
 def encode_tail_rows(rows: TailRows) -> bytes:
@@ -175,8 +179,8 @@ def _filter_value(message: messages.LogFilter) -> LogFilter:
 
 def _item_size_bytes(item: IngestItem) -> int:
     if isinstance(item, EventBatch):
-        return len(item.rows) + len(item.bodies) + 64 * len(item.traceparents) + _MESSAGE_OVERHEAD_BYTES
-    return len(item.status) + _MESSAGE_OVERHEAD_BYTES
+        return len(item.rows) + len(item.bodies) + _TRACEPARENT_BYTES * len(item.traceparents) + _OVERHEAD_BYTES
+    return len(item.status) + _OVERHEAD_BYTES
 
 
 def _ack_size_bytes(ack: Ack) -> int:

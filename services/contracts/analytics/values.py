@@ -9,7 +9,7 @@ it is stripped of secrets before it gets here, nothing after it looks again.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Literal, Protocol
 
 import msgspec
@@ -149,6 +149,13 @@ class LogPage(msgspec.Struct, frozen=True):
     extremes: dict[str, int | float | None] = {}
 
 
+class TailRequest(msgspec.Struct, frozen=True):
+    """Whose rows are wanted."""
+
+    account: str
+    gateway: str
+
+
 class TailRows(msgspec.Struct, frozen=True):
     """Rows of one gateway as they arrive: objects as the management API shows them, JSON, one a line."""
 
@@ -164,6 +171,6 @@ class LogReader(Protocol):
         """One page of logs. Raises QueryInvalid, DependencyUnavailable."""
         ...
 
-    def tail(self, account: str, gateway: str) -> AsyncIterator[TailRows]:
+    def tail(self, request: TailRequest) -> AsyncGenerator[TailRows, None]:
         """Rows of one gateway from now on, until the caller stops reading."""
         ...

@@ -2,8 +2,9 @@
 Batches: which rows belong together, decided once.
 
 Lines collect into a frame, which is one write; frames collect into the open batch, which is closed at 1,000 rows,
-1 MiB or one second, or earlier when nothing came for 200 ms, so that a quiet gateway's log is soon complete. From the
-moment its end is on disk a batch is never merged or split.
+1 MiB or one second. After a quiet second it is closed when nothing more came for 200 ms, so that a lonely request is
+soon in the log; not oftener, because each batch is an insert, and an insert costs the store as much as hundreds of
+rows. From the moment its end is on disk a batch is never merged or split.
 
 Hazard: an end that could not be written (a full disk) is still owed. Until it is there, further rows are dropped
 and counted rather than added to a batch that is over its bounds.
@@ -11,6 +12,7 @@ and counted rather than added to a batch that is over its bounds.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -50,6 +52,7 @@ class BatchWriter:
         self._closed = closed
         self._opened_at_s = 0.0
         self._touched_at_s = 0.0
+        self._closed_at_s = -math.inf
         self._frame: list[Lines] = []
         self._frame_bytes = 0
         self._written_rows = 0
@@ -64,8 +67,9 @@ class BatchWriter:
     @property
     def due_in_s(self) -> float:
         """Time left until the open batch is to be closed, if no row comes."""
-        due_at_s = min(self._opened_at_s + BATCH_S - WRITE_AFTER_S, self._touched_at_s + QUIET_S)
-        return due_at_s - self._clock.monotonic_s()
+        old_at_s = self._opened_at_s + BATCH_S - WRITE_AFTER_S
+        quiet_at_s = max(self._touched_at_s + QUIET_S, self._closed_at_s + BATCH_S)
+        return min(old_at_s, quiet_at_s) - self._clock.monotonic_s()
 
     def add(self, lines: Lines) -> None:
         """One more row of the next write; closes the batch first if the row does not fit."""
@@ -120,6 +124,7 @@ class BatchWriter:
     def _note_end(self) -> None:
         self._is_end_owed = False
         self._written_rows = self._written_bytes = 0
+        self._closed_at_s = self._clock.monotonic_s()
         self._closed()
 
     def _encoded(self, frame: list[Lines], *, ends_batch: bool) -> bytes:

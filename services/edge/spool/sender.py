@@ -157,7 +157,7 @@ class Sender:
                 outgoing.link = None
 
     def _is_absent(self, link: Link[IngestItem]) -> bool:
-        if link.is_up:
+        if link.is_standing:
             self._away_since_s.pop(link.address, None)
             return False
         now_s = self._clock.monotonic_s()

@@ -71,12 +71,22 @@ def test_a_batch_is_due_a_second_after_its_first_row(desk: Desk) -> None:
     assert desk.writer.due_in_s == pytest.approx(0.0, abs=0.01)
 
 
-def test_a_batch_is_due_when_nothing_came_for_a_while(desk: Desk) -> None:
+def test_a_lonely_row_is_due_when_nothing_came_for_a_while(desk: Desk) -> None:
     desk.writer.add(Lines(b"row"))
     desk.writer.write()
     desk.clock.advance(0.15)
 
     assert desk.writer.due_in_s == pytest.approx(0.05)
+
+
+def test_single_rows_are_closed_once_a_second(desk: Desk) -> None:
+    desk.writer.add(Lines(b"row"))
+    desk.writer.end()
+    desk.clock.advance(0.3)
+    desk.writer.add(Lines(b"row"))
+    desk.writer.write()
+
+    assert desk.writer.due_in_s == pytest.approx(0.7)
 
 
 def test_whoever_sends_hears_of_each_closed_batch(desk: Desk) -> None:
