@@ -82,5 +82,9 @@ def _watch(metrics: Metrics, service: CacheService) -> None:
     """Let metrics read what the service counts anyway."""
     counts: Counts = service.counts
     metrics.counter(MetricName.CACHE_REPLIES).watch(lambda: {(name,): count for name, count in counts.lookups.items()})
+    metrics.counter(MetricName.CACHE_TAKEOVERS).watch(lambda: counts.takeovers)
+    metrics.counter(MetricName.CACHE_STORES).watch(
+        lambda: {("kept",): counts.kept, ("unkept",): counts.unkept + counts.oversized}
+    )
     metrics.gauge(MetricName.CACHE_FILLS).watch(lambda: len(service.fills))
     metrics.gauge(MetricName.CACHE_SIZE).watch(lambda: service.fills.held_bytes)

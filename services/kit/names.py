@@ -204,6 +204,17 @@ class MetricName:
     )
     CACHE_SIZE: Final = Metric("narrows_cache_bytes", "gauge", "Answers held in this process's memory.")
     CACHE_FILLS: Final = Metric("narrows_cache_fills", "gauge", "Answers being filled.")
+    CACHE_TAKEOVERS: Final = Metric(
+        "narrows_cache_takeovers_total",
+        "counter",
+        "Fillers replaced because they failed, could not be kept or were silent.",
+    )
+    CACHE_STORES: Final = Metric(
+        "narrows_cache_stores_total",
+        "counter",
+        "Whole answers: kept, or unkept for want of a store or of room.",
+        ("outcome",),
+    )
     STORED_ROWS: Final = Metric("narrows_stored_rows_total", "counter", "Log rows stored.")
     STORED_BATCHES: Final = Metric(
         "narrows_stored_batches_total", "counter", "Batches of log rows: stored or failed.", ("outcome",)
