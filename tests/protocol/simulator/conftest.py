@@ -47,6 +47,10 @@ class RawClient:
     def __init__(self, url: str) -> None:
         self._address = (urlsplit(url).hostname, urlsplit(url).port)
 
+    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A fresh connection."""
+        return await asyncio.open_connection(*self._address)
+
     async def open(
         self, path: str, body: Any = None, *, method: str = "", **knobs: object
     ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -59,7 +63,7 @@ class RawClient:
         ]
         lines += [f"x-simulator-{name.replace('_', '-')}: {value}" for name, value in knobs.items()]
         lines += [f"content-length: {len(raw)}", "", ""]
-        reader, writer = await asyncio.open_connection(*self._address)
+        reader, writer = await self.connect()
         writer.write("\r\n".join(lines).encode() + raw)
         await writer.drain()
         return reader, writer

@@ -167,3 +167,17 @@ async def test_a_path_nobody_knows_is_not_found(client: RawClient) -> None:
     assert (await client.call("/v1/nothing", {})).status == 404
     assert (await client.call("/v1/chat/completions", {}, method="DELETE")).status == 404
     assert (await client.call("/v1/messages/batches", {})).json["type"] == "error"
+
+
+async def test_a_client_that_waits_for_leave_to_send_its_body_gets_it(client: RawClient) -> None:
+    head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: s\r\nexpect: 100-continue\r\ncontent-length: 2\r\n\r\n"
+    reader, writer = await client.connect()
+    writer.write(head)
+
+    interim = await reader.readuntil(b"\r\n\r\n")
+    writer.write(b"{}")
+    final = await reader.readuntil(b"\r\n")
+    writer.close()
+
+    assert interim == b"HTTP/1.1 100 Continue\r\n\r\n"
+    assert final == b"HTTP/1.1 200 OK\r\n"
