@@ -148,7 +148,7 @@ def _either(parts: list[list[Clause] | None]) -> list[Clause] | None:
 
 
 def _leaf(logic: types.MatchLogic, ending: str) -> list[Clause]:
-    """One test; with an ending, of a name that has it (`model:groq`)."""
+    """One test; with an ending, of a name that has it (`model:host`)."""
     match logic:
         case types.ClauseEquals(equals=text):
             return [(("equals", text.lower() + ending),)]
