@@ -108,9 +108,9 @@ async def open_admin(
     token: Secret | None,
     status: Callable[[], Mapping[str, object]],
     also: Sequence[web.RouteDef] = (),
-) -> AsyncIterator[Address]:
+) -> AsyncIterator[int]:
     """
-    The admin port, listening; gives its real address. Raises SettingsInvalid where it cannot.
+    The admin port, listening; gives its number. Raises SettingsInvalid where it cannot.
 
     `status` is this process' own /status; `also` is what else it serves there.
     """
@@ -121,7 +121,7 @@ async def open_admin(
         also=also,
     )
     async with listening(application, address, setting="NARROWS_ADMIN_ADDRESS") as actual:
-        yield actual
+        yield actual.port
 
 
 @asynccontextmanager

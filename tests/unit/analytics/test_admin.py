@@ -66,10 +66,10 @@ async def admin_port(analytics: Analytics, *, token: str | None = None) -> Async
             token=None if token is None else Secret(token),
             status=lambda: {"service": "analytics", "ready": True},
             also=[web.get("/livez", alive), web.get("/status", alive)],
-        ) as address,
+        ) as port,
         aiohttp.ClientSession() as session,
     ):
-        yield Admin(analytics, session, f"http://{address}")
+        yield Admin(analytics, session, f"http://127.0.0.1:{port}")
 
 
 @pytest.fixture
