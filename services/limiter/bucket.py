@@ -16,7 +16,7 @@ import heapq
 from dataclasses import dataclass
 
 from services.contracts.limiter.values import Ask, Bucket, Closed, Grant, Refusal, Report, ReportAck
-from services.limiter.window import grant_units, open_window, retry_after_ms
+from services.limiter.window import Window, grant_units, open_window, retry_after_ms
 
 CLOSED_EDGES_MAX = 1_024
 """Edges whose highest closed sequence one bucket remembers; beyond it those longest silent go."""
@@ -53,10 +53,10 @@ class LeasedBucket:
 
     __slots__ = ("_bucket", "_closed", "_expiries", "_leases", "_now_ms", "_window", "held")
 
-    def __init__(self, bucket: Bucket) -> None:
+    def __init__(self, bucket: Bucket, window: Window | None = None) -> None:
         self.held = 0
         self._bucket = bucket
-        self._window = open_window(bucket.technique, bucket.window_s * 1000)
+        self._window = window or open_window(bucket.technique, bucket.window_s * 1000)
         self._leases: dict[LeaseId, StoredLease] = {}
         self._expiries: list[tuple[int, LeaseId]] = []
         self._closed: dict[str, int] = {}

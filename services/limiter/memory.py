@@ -9,7 +9,7 @@ restart, which is why several limiters need Redis.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from services.contracts.limiter.values import Ask, Bucket, LeaseAnswer, LeaseRequest, ReportAck, StoreDown
 from services.kit.clock import Clock
@@ -21,10 +21,17 @@ BUCKETS_MAX = 100_000
 
 
 class MemoryLeaseStore:
-    """Implements LeaseStore."""
+    """Implements LeaseStore. `open_bucket` is for tests that break a rule."""
 
-    def __init__(self, *, clock: Clock, buckets_max: int = BUCKETS_MAX) -> None:
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        buckets_max: int = BUCKETS_MAX,
+        open_bucket: Callable[[Bucket], LeasedBucket] = LeasedBucket,
+    ) -> None:
         self._clock = clock
+        self._open_bucket = open_bucket
         self._buckets_max = buckets_max
         self._buckets: dict[Bucket, LeasedBucket] = {}
         self._forgetting: list[tuple[int, int, Bucket]] = []
@@ -58,7 +65,7 @@ class MemoryLeaseStore:
                 return StoreDown(
                     request.bucket, request.sequence, Overloaded.code, f"more than {self._buckets_max} buckets"
                 )
-            bucket = self._buckets[request.bucket] = LeasedBucket(request.bucket)
+            bucket = self._buckets[request.bucket] = self._open_bucket(request.bucket)
             answer = self._answer(bucket, request, now_ms, edges)
             self._made += 1
             heapq.heappush(self._forgetting, (bucket.forget_ms, self._made, request.bucket))

@@ -11,7 +11,7 @@ Checked at every decision: held + spent never above the limit. At every spend: t
 At the end: no window, wherever it begins for sliding ones, admitted more than the limit. `central` counts what one
 exact limiter without any network would have admitted of the same requests.
 
-To break a rule on purpose pass other `Parts`: a ledger or a store made from changed classes.
+To break a rule on purpose pass other `Parts`: a changed ledger, or a store whose buckets are changed.
 """
 
 from __future__ import annotations
@@ -60,8 +60,9 @@ class Troubles:
     store_outages: float = 0.0
     store_steps_back: float = 0.0
     edge_clock_slew: float = 0.0
+    lasts_s_min: float = 0.0
     lasts_s_max: float = 2.5
-    """Freezes, partitions and outages last up to this; more than a lease."""
+    """Freezes, partitions and outages last so long; up to more than a lease."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,8 @@ class Scenario:
     """90 % of the requests go to the first edge."""
     is_bursty: bool = False
     """Requests come in the last tenth of each window, and nothing before."""
+    is_ebbing: bool = False
+    """Every other second only a sixteenth of the requests comes, so that leases last."""
     troubles: Troubles = Troubles()
 
 
@@ -108,7 +111,7 @@ class Parts:
     """What the simulation is made of; tests of the tests replace some."""
 
     ledger: type[LeaseLedger] = LeaseLedger
-    store: type[MemoryLeaseStore] = MemoryLeaseStore
+    store: Callable[[WorldClock], MemoryLeaseStore] = lambda clock: MemoryLeaseStore(clock=clock)
 
 
 REAL_PARTS = Parts()
@@ -125,7 +128,7 @@ class SharedStore:
         self._bucket = bucket
         self._limit = limit
         self._account = account
-        self._store = parts.store(clock=clock)
+        self._store = parts.store(clock)
 
     async def decide(self, requests: Sequence[LeaseRequest]) -> list[LeaseAnswer]:
         if self.is_away:
@@ -290,7 +293,8 @@ class SimulatedEdge:
         backlog, self._backlog = self._backlog or deque(), None
         if life != self._life:
             return
-        self.ledger.tick()
+        if self._world.random.random() < 0.5:
+            self.ledger.tick()
         for event in backlog:
             event()
         self._world.give_turns()
@@ -300,12 +304,17 @@ class SimulatedEdge:
         if not self._is_ticking and self.ledger.has_work:
             self._is_ticking = True
             life = self._life
-            self._world.after(TICK_S, lambda: self.perform(self._tick, life))
+            self._world.after(TICK_S, lambda: self._tick(life))
 
-    def _tick(self) -> None:
+    def _tick(self, life: int) -> None:
+        """A frozen process has no ticks; whether a tick or a request comes first when it runs again, nobody knows."""
+        if life != self._life:
+            return
         self._is_ticking = False
-        self.ledger.tick()
-        self._world.give_turns()
+        if self._backlog is None:
+            self.ledger.tick()
+            self._world.give_turns()
+            self._keep_ticking()
 
 
 class Play:
@@ -344,6 +353,8 @@ class Play:
         while (now_s := now_s + random.expovariate(scenario.requests_per_s)) < scenario.duration_s:
             if scenario.is_bursty and now_s % scenario.window_s < 0.9 * scenario.window_s:
                 continue
+            if scenario.is_ebbing and int(now_s) % 2 and random.random() > 1 / 16:
+                continue
             self.asked_s.append(now_s)
             is_first = scenario.is_skewed and random.random() < 0.9
             edge = self.edges[0 if is_first else random.randrange(scenario.edges)]
@@ -363,7 +374,7 @@ class Play:
         for rate, happen in kinds:
             at_s = 0.0
             while rate and (at_s := at_s + random.expovariate(rate)) < self.scenario.duration_s:
-                self.world.after(at_s, _at(happen, random.uniform(0, troubles.lasts_s_max)))
+                self.world.after(at_s, _at(happen, random.uniform(troubles.lasts_s_min, troubles.lasts_s_max)))
 
     def _crash_limiter(self, lasts_s: float) -> None:
         number = self.world.random.randrange(len(self.limiters))
@@ -437,6 +448,7 @@ def faulty(seed: int) -> Scenario:
         duration_s=10.0,
         is_skewed=random.random() < 0.3,
         is_bursty=random.random() < 0.2,
+        is_ebbing=random.random() < 0.3,
         troubles=Troubles(
             weather=Weather(
                 lost=random.choice([0, 0.02, 0.2]),

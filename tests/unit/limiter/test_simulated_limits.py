@@ -50,7 +50,7 @@ class GenerousStore(MemoryLeaseStore):
 
 @pytest.mark.parametrize("technique", ["fixed", "sliding"])
 def test_a_store_that_grants_too_much_is_caught(technique: str) -> None:
-    account = play(_small(technique), Parts(store=GenerousStore))
+    account = play(_small(technique), Parts(store=lambda clock: GenerousStore(clock=clock)))
 
     assert any("is above the limit" in violation for violation in account.violations)
     assert any("admitted" in violation for violation in account.violations)
