@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from services.dialects.stored_key import key_header
 from services.edge.plan import Step, StreamedBody
 from services.edge.port.reply import status_line
 
@@ -34,8 +35,7 @@ def request_head(step: Step, *, stored_key: str = "", traceparent: str = "") -> 
         if len(name) == 14 and name.lower() == b"content-length":
             has_length = True
     if stored_key:
-        provider = step.provider
-        lines.append(f"{provider.key_header}: {provider.key_prefix}{stored_key}\r\n".encode())
+        lines.append("{}: {}\r\n".format(*key_header(step.provider, stored_key)).encode())
     if not has_length:
         lines.append(_framing(step))
     lines.append(b"\r\n")

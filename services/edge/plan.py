@@ -22,10 +22,14 @@ Surface = Literal["native", "universal", "unified", "websocket"]
 
 
 class StreamedBody(msgspec.Struct, frozen=True):
-    """A body that passes through as it comes. `length_bytes` None: chunked."""
+    """
+    A body that passes through as it comes. `length_bytes` None: chunked. `beginning`: the first of `pieces`, to look
+    at.
+    """
 
     pieces: AsyncIterator[bytes]
     length_bytes: int | None
+    beginning: bytes
 
 
 class Step(msgspec.Struct, frozen=True):

@@ -60,18 +60,21 @@ class BodyReader:
         self._arrival = arrival
         self._bytes_max = bytes_max
         self._is_asked_for = False
+        self._first: bytes | None = None
         self.bytes_read = 0
+
+    async def first(self) -> bytes:
+        """The first piece, to look at; `pieces` gives it again. Raises as `pieces`."""
+        if self._first is None:
+            self._first = await self._next()
+        return self._first
 
     async def pieces(self) -> AsyncIterator[bytes]:
         """The body as it comes. Raises BodyTooLarge, BodyTimeout, Malformed."""
-        self._ask()
-        while piece := await self._next():
-            self.bytes_read += len(piece)
-            if self.bytes_read > self._bytes_max:
-                raise too_large(self._bytes_max)
-            if self.capture is not None:
-                self.capture.add(piece)
+        piece = await self.first()
+        while piece:
             yield piece
+            piece = await self._next()
 
     async def whole(self, memory: BodyMemory) -> bytes:
         """All of it, held: the caller gives `bytes_read` back to `memory`. Raises as `pieces`, and Overloaded."""
@@ -97,6 +100,17 @@ class BodyReader:
             transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     async def _next(self) -> bytes:
+        """The next piece, counted; empty at the end."""
+        self._ask()
+        piece = await self._read()
+        self.bytes_read += len(piece)
+        if self.bytes_read > self._bytes_max:
+            raise too_large(self._bytes_max)
+        if self.capture is not None:
+            self.capture.add(piece)
+        return piece
+
+    async def _read(self) -> bytes:
         payload = self._arrival.payload
         try:
             async with asyncio.timeout(PROGRESS_DEADLINE_S):

@@ -74,7 +74,7 @@ class Receiver:
         if is_needed_whole or (length is not None and length <= SMALL_BODY_BYTES):
             body = await reader.whole(self._memory)
             return body, None, len(body)
-        return StreamedBody(reader.pieces(), length), reader, 0
+        return StreamedBody(reader.pieces(), length, await reader.first()), reader, 0
 
 
 def _refuse_unbuilt(exchange: Exchange) -> None:

@@ -16,8 +16,8 @@ import time
 import msgspec
 
 from services.contracts.analytics.values import Ended
-from services.dialects.errors import stream_error_event
-from services.dialects.usage import Usage, UsageReaders
+from services.dialects.errors import array_error_item, stream_error_event
+from services.dialects.usage import Usage, UsageReader, UsageReaders
 from services.edge.capture import Capture, is_text
 from services.edge.exchange import Exchange
 from services.edge.headers import AnswerHeaders, value_of
@@ -39,6 +39,7 @@ class Relayed(msgspec.Struct):
     status: int
     content_type: str
     head_sent_s: float
+    is_coded: bool
     ended: Ended = "client_gone"
     first_byte_s: float | None = None
     usage: Usage | None = None
@@ -90,6 +91,7 @@ class Relay:
             status=source.status,
             content_type=value_of(headers, b"content-type").decode("latin-1"),
             head_sent_s=time.monotonic(),
+            is_coded=value_of(headers, b"content-encoding").lower() not in (b"", b"identity"),
             capture=tee.capture,
         )
         exchange.relayed = relayed
@@ -101,7 +103,7 @@ class Relay:
         try:
             relayed.ended = await _pump(exchange, source, tee, framing, head)
         except StreamBroken as error:
-            relayed.ended = _break_off(exchange.reply, relayed, framing, error)
+            relayed.ended = _break_off(exchange.reply, relayed, framing, tee, error)
         except (ConnectionError, TimeoutError):
             exchange.reply.abort()
         finally:
@@ -168,15 +170,25 @@ def _is_whole(source: Source, tee: Tee) -> bool:
     return tee.reader.is_terminal_seen
 
 
-def _break_off(reply: Reply, relayed: Relayed, framing: Framing, error: StreamBroken) -> Ended:
+def _break_off(reply: Reply, relayed: Relayed, framing: Framing, tee: Tee, error: StreamBroken) -> Ended:
     """Tell the client in its own protocol, where bytes may still be added, and close."""
     relayed.error = error
-    step = relayed.step
-    if framing.is_chunked and relayed.content_type.startswith("text/event-stream") and relayed.usage is None:
-        event = stream_error_event(step.facts.format, error)
-        reply.send(framing.frame([event], is_end=False))
+    if framing.is_chunked and not relayed.is_coded and tee.reader is not None:
+        event = _last_words(relayed, tee.reader, error)
+        if event:
+            reply.send(framing.frame([event], is_end=False))
     reply.break_off()
     return "stalled" if isinstance(error, StreamStalled) else "cut"
+
+
+def _last_words(relayed: Relayed, reader: UsageReader, error: StreamBroken) -> bytes:
+    """The error as the last event of a stream, or as the last item of a stream that is one JSON array; else nothing."""
+    form = relayed.step.facts.format
+    if relayed.content_type.startswith("text/event-stream"):
+        return stream_error_event(form, error, is_mid_event=reader.is_mid_event)
+    if relayed.step.facts.is_stream and form.error_shape == "google":
+        return array_error_item(error, is_first=relayed.first_byte_s is None)
+    return b""
 
 
 def _source_of(exchange: Exchange) -> tuple[Source, Step]:

@@ -105,7 +105,7 @@ class Settler:
             return Bill()
         custom = step.options.custom_cost
         cost = self._rates.cost_nanodollars(
-            exchange.resolved.gateway, step.provider.name, usage.model or step.facts.model, usage, custom=custom
+            exchange.resolved.gateway, step.provider.name, step.facts.model, usage, custom=custom
         )
         return Bill(
             usage.model,

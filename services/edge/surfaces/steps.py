@@ -17,7 +17,7 @@ from services.edge.headers import HeaderSorter, Pairs, value_of
 from services.edge.options import Options, retries_of, timeouts_of
 from services.edge.plan import Step, StreamedBody
 from services.edge.upstream.origin import Origin
-from services.kit.errors import Malformed, NotBuilt
+from services.kit.errors import Malformed
 
 _ORIGINS_MAX = 1024
 
@@ -44,7 +44,7 @@ class StepBuilder:
         self._origins: dict[tuple[str, bool], tuple[Origin, str]] = {}
 
     def build(self, draft: StepDraft, gateway: Gateway) -> Step:
-        """The complete step. Raises Malformed, NotBuilt, UpstreamAddressRefused."""
+        """The complete step. Raises Malformed, UpstreamAddressRefused."""
         provider = draft.provider
         if has_dot_segment(draft.path):
             raise Malformed("the path has a dot segment; write it without `.` and `..`")
@@ -65,8 +65,9 @@ class StepBuilder:
             facts=self._reader.read(
                 provider.dialect,
                 draft.path,
-                body if isinstance(body, bytes) else b"",
+                body if isinstance(body, bytes) else body.beginning,
                 value_of(draft.headers, b"content-type").decode("latin-1"),
+                is_prefix=isinstance(body, StreamedBody),
             ),
             options=draft.options,
             retries=retries_of(draft.options, gateway.retries),
@@ -118,6 +119,4 @@ def _key_alias(draft: StepDraft) -> str:
         if draft.options.key_alias:
             raise Malformed(f"cf-aig-byok-alias: no stored key {alias[:64]!r} for provider {provider.name}")
         return ""
-    if not provider.key_header:
-        raise NotBuilt(f"signing requests for {provider.name} with a stored key is not built yet")
     return alias
