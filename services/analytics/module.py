@@ -12,6 +12,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from aiohttp import web
@@ -24,9 +25,10 @@ from services.analytics.inserts import Inserts
 from services.analytics.refused import RefusedBatches
 from services.analytics.service import AnalyticsService
 from services.analytics.store.chdb import open_chdb
-from services.analytics.store.engine import Engine
+from services.analytics.store.clickhouse import open_clickhouse
 from services.analytics.store.logs import LogStore, Retention
 from services.analytics.store.migrate import migrate
+from services.analytics.store.prepared import PreparedEngine
 from services.analytics.store.retention import SqlRetention
 from services.analytics.store.sql_store import SqlLogStore
 from services.analytics.tails import Tails
@@ -75,16 +77,26 @@ class Analytics:
 async def open_analytics(
     *,
     folder: Path,
+    clickhouse_url: str | None = None,
     clock: Clock,
     tracer: Tracer,
     metrics: Metrics,
     dependencies: Dependencies,
 ) -> AsyncIterator[Analytics]:
-    """Analytics on embedded ClickHouse in that folder. Raises SettingsInvalid where the folder cannot be used."""
+    """
+    Analytics on a ClickHouse server, or without a URL on an embedded one in the folder.
+
+    Raises SettingsInvalid where the folder cannot be used or the server will not have us; a server that is down is
+    waited for.
+    """
     async with AsyncExitStack() as stack:
         stack.enter_context(locked_folder(folder))
-        engine: Engine = await stack.enter_async_context(open_chdb(folder / "logs"))
-        await migrate(engine)
+        engine = await stack.enter_async_context(_opened_engine(folder, clickhouse_url))
+        try:
+            await engine.prepare()
+        except DependencyUnavailable as error:
+            dependencies.report("store", "down")
+            _log.warning("the log store is down at the start, edges keep their batches: %s", error)
         store, refused = SqlLogStore(engine=engine), RefusedBatches(folder=folder / "refused")
         tails, edges = Tails(), Edges(clock=clock)
         inserts = Inserts(
@@ -122,6 +134,22 @@ async def open_admin(
     )
     async with listening(application, address, setting="NARROWS_ADMIN_ADDRESS") as actual:
         yield actual.port
+
+
+@asynccontextmanager
+async def _opened_engine(folder: Path, clickhouse_url: str | None) -> AsyncIterator[PreparedEngine]:
+    async with AsyncExitStack() as stack:
+        if clickhouse_url is None:
+            embedded = await stack.enter_async_context(open_chdb(folder / "logs"))
+            yield PreparedEngine(engine=embedded, prepare=partial(migrate, embedded))
+            return
+        server = await stack.enter_async_context(open_clickhouse(clickhouse_url))
+
+        async def prepare() -> None:
+            await server.create_database()
+            await migrate(server)
+
+        yield PreparedEngine(engine=server, prepare=prepare)
 
 
 @asynccontextmanager

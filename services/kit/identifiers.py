@@ -13,6 +13,7 @@ from collections.abc import Callable
 from services.kit.clock import Clock
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_CHARACTERS = frozenset(_ALPHABET)
 _PAIRS = [high + low for high in _ALPHABET for low in _ALPHABET]
 
 
@@ -20,6 +21,16 @@ def ulid(milliseconds: int, random_80_bits: int) -> str:
     """The ULID of that moment and that randomness."""
     value = (milliseconds & 0xFFFF_FFFF_FFFF) << 80 | random_80_bits
     return "".join([_PAIRS[value >> shift & 0x3FF] for shift in range(120, -1, -10)])
+
+
+def ulid_milliseconds(text: str) -> int | None:
+    """When that ULID was made; None for what is none."""
+    if len(text) != 26 or not set(text) <= _CHARACTERS:
+        return None
+    milliseconds = 0
+    for character in text[:10]:
+        milliseconds = milliseconds * 32 + _ALPHABET.index(character)
+    return milliseconds & 0xFFFF_FFFF_FFFF
 
 
 class UlidSource:

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from services.analytics.shown import shown_log
 from services.analytics.store import sql
-from services.analytics.store.chdb import open_chdb
 from services.analytics.store.engine import Engine
 from services.analytics.store.fields import FIELDS, LISTED, ORDERS
 from services.analytics.store.logs import BatchRefused
@@ -23,6 +22,7 @@ from services.analytics.store.schema import MIGRATIONS, RETENTION, Migration
 from services.analytics.store.sql_store import SqlLogStore
 from services.contracts.analytics.values import COLUMNS_VERSION, EventBatch, LogFilter, LogQuery, LogRow
 from services.kit.errors import QueryInvalid
+from tests.contract.log_stores import LOG_STORES, log_engine
 from tests.rows import DAY_MS, MORNING_MS, event_batch, log_body, log_row
 
 NEWEST_FIRST = LogQuery(account="local", gateway="main")
@@ -53,10 +53,9 @@ class Bench:
         return int(rows[0][0])
 
 
-@pytest.fixture
-async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
-    async with open_chdb(tmp_path / "logs") as engine:
-        await migrate(engine)
+@pytest.fixture(params=LOG_STORES)
+async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Bench]:
+    async with log_engine(request.param, tmp_path / "logs") as engine:
         yield Bench(engine)
 
 
@@ -378,7 +377,7 @@ NASTY = st.text(alphabet=st.sampled_from("'\\\"`;{}:-/*\0\n\t\r%)(,=üx0"), max_
     search=NASTY,
     account=NASTY,
 )
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_nothing_a_user_sends_becomes_part_of_a_statement(
     bench: Bench,
     key: str,

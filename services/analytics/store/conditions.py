@@ -68,6 +68,11 @@ def of_gateway(account: str, gateway: str, parameters: Parameters) -> str:
     return f"account = {parameters.add(account)} AND gateway = {parameters.add(gateway)}"
 
 
+def moment(milliseconds: int, parameters: Parameters) -> str:
+    """A time, as the tables have it."""
+    return f"fromUnixTimestamp64Milli({parameters.add(str(milliseconds), 'Int64')}, 'UTC')"
+
+
 def _search(text: str, parameters: Parameters) -> str:
     sought = parameters.add(text)
     return "(" + " OR ".join(f"positionCaseInsensitiveUTF8({name}, {sought}) > 0" for name in SEARCHED) + ")"
@@ -130,8 +135,7 @@ def _sought(kind: FieldKind, value: Value, place: _Place) -> str:
     if kind == "number":
         return place.parameters.add(repr(_number(value, place.path)), "Float64")
     if kind == "time":
-        milliseconds = place.parameters.add(str(_milliseconds(value, place.path)), "Int64")
-        return f"fromUnixTimestamp64Milli({milliseconds}, 'UTC')"
+        return moment(_milliseconds(value, place.path), place.parameters)
     if kind == "flag":
         return "1" if _flag(value, place.path) else "0"
     return place.parameters.add(_text(value))

@@ -1,0 +1,108 @@
+"""A ClickHouse server: how it is found, and what happens while it is not there."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from services.analytics.module import open_analytics
+from services.analytics.store.clickhouse import open_clickhouse, parse_clickhouse_url
+from services.contracts.analytics.values import Ack, LogQuery
+from services.kit.clock import SystemClock
+from services.kit.errors import DependencyUnavailable, SettingsInvalid
+from services.kit.health import Dependencies
+from services.kit.rpc.link import Peer
+from services.kit.telemetry.metrics import Metrics
+from services.kit.telemetry.tracing import NoTracer
+from tests.contract.clickhouse_front import ClickHouseFront, clickhouse_front
+from tests.rows import event_batch, log_row
+
+
+@pytest.fixture
+async def front(tmp_path: Path) -> AsyncIterator[ClickHouseFront]:
+    async with clickhouse_front(tmp_path / "server") as front:
+        yield front
+
+
+@pytest.mark.parametrize(
+    ("url", "base", "user", "password", "database"),
+    [
+        ("clickhouse://ann:s%40x@db:8123/logs", "http://db:8123/", "ann", "s@x", "logs"),
+        ("clickhouses://db", "https://db:8443/", "default", "", "narrows"),
+        ("clickhouse://[::1]/", "http://[::1]:8123/", "default", "", "narrows"),
+    ],
+)
+def test_an_address_is_read_from_its_url(url: str, base: str, user: str, password: str, database: str) -> None:
+    address = parse_clickhouse_url(url)
+
+    assert (address.url, address.user, address.database) == (base, user, database)
+    assert address.password.reveal() == password
+    assert password == "" or password not in repr(address)
+
+
+@pytest.mark.parametrize("url", ["http://db:8123/logs", "clickhouse:///logs", "db"])
+def test_what_is_no_address_is_refused(url: str) -> None:
+    with pytest.raises(SettingsInvalid, match="NARROWS_CLICKHOUSE_URL: must be clickhouse://"):
+        parse_clickhouse_url(url)
+
+
+async def test_a_wrong_password_is_a_wrong_setting(front: ClickHouseFront) -> None:
+    async with open_clickhouse(front.url.replace("ss%2Fword", "wrong")) as engine:
+        with pytest.raises(SettingsInvalid, match="AUTHENTICATION_FAILED"):
+            await engine.create_database()
+
+
+async def test_the_native_port_is_told_from_the_right_one() -> None:
+    async def native(_: web.Request) -> web.Response:
+        return web.Response(status=400, text="Port 9000 is for clickhouse-client program\n")
+
+    application = web.Application()
+    application.router.add_post("/", native)
+    runner = web.AppRunner(application, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    async with open_clickhouse(f"clickhouse://127.0.0.1:{runner.addresses[0][1]}") as engine:
+        with pytest.raises(SettingsInvalid, match="must be ClickHouse's HTTP port"):
+            await engine.create_database()
+    await runner.cleanup()
+
+
+async def test_a_server_that_is_down_is_no_answer(front: ClickHouseFront) -> None:
+    front.is_down = True
+    async with open_clickhouse(front.url) as engine:
+        with pytest.raises(DependencyUnavailable, match="ClickHouse cannot be reached"):
+            await engine.fetch("SELECT 1", {})
+
+
+async def test_analytics_starts_without_its_server_and_stores_when_it_comes(
+    front: ClickHouseFront,
+    tmp_path: Path,
+) -> None:
+    front.is_down = True
+    clock = SystemClock()
+    acks: list[Ack] = []
+    async with open_analytics(
+        folder=tmp_path / "analytics",
+        clickhouse_url=front.url,
+        clock=clock,
+        tracer=NoTracer(),
+        metrics=Metrics(),
+        dependencies=Dependencies(clock=clock),
+    ) as analytics:
+        session = analytics.service.open(Peer("edge", is_private=True), acks.append)
+        await session.receive([event_batch([log_row(1, retention_days=3650)])])
+        with pytest.raises(DependencyUnavailable):
+            await analytics.store.query(LogQuery("local", "main"))
+        store_while_down = analytics.report()["store"]
+        front.is_down = False
+        async with asyncio.timeout(5):
+            await analytics.inserts.settled()
+        page = await analytics.store.query(LogQuery("local", "main"))
+
+    assert store_while_down == {"state": "down", "waiting_batches": 1, "refused_batches": 0}
+    assert page.total_count == 1
+    assert acks == [Ack("edge-1", 1)]
