@@ -1,14 +1,16 @@
 -- Lease: one decision about one bucket, atomically. The same arithmetic as bucket.py and window.py, which say why;
 -- tests/contract/test_lease_store.py holds the two together.
 --
+-- Times are microseconds, as TIME tells them, but for those whose names say ms.
+--
 -- KEYS (one hash tag)
 --   1 state    hash: now, held, spent, window (fixed: its number), first (sliding: oldest sub-bucket), edges (how many
---              closed sequences are kept), lease:{edge}:{sequence} -> "units spent returned granted valid",
+--              closed sequences are kept), lease:{edge}:{sequence} -> "units spent returned granted valid_ms",
 --              closed:{edge} -> "sequence now"
 --   2 expiries sorted set: "{sequence}:{edge}" by the moment the lease expires
 --   3 slots    hash: sub-bucket -> units, for sliding windows only
 -- ARGV
---   op (ask | report), technique, window_ms, edge, sequence, limit, then
+--   op (ask | report), technique, window_us, edge, sequence, limit, then
 --   ask: waiting, ahead, edges        report: spent, returned, is_closed (1 | 0)
 -- Returns
 --   grant {1, units, valid_ms, remaining, reset_ms}   refusal {2, retry_after_ms, reset_ms}   closed {3}   acknowledged {4}
@@ -17,10 +19,14 @@ local LEASE_VALID_MS, SUB_BUCKETS_MAX, LEASES_PER_LIMIT, RETRY_AFTER_MS_MAX = 10
 local CLOSED_EDGES_MAX, CLOSED_KEPT_MS = 1024, 60000
 
 local state_key, expiries_key, slots_key = KEYS[1], KEYS[2], KEYS[3]
-local op, technique, window_ms = ARGV[1], ARGV[2], tonumber(ARGV[3])
+local op, technique, window_us = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local edge, sequence, limit = ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
 local is_fixed = technique == 'fixed'
-local slot_ms = math.ceil(window_ms / (SUB_BUCKETS_MAX - 1))
+local slot_us = math.ceil(window_us / (SUB_BUCKETS_MAX - 1))
+
+local function whole_ms(duration)
+  return math.ceil(duration / 1000)
+end
 
 local function lease_field(of_edge, of_sequence)
   return string.format('lease:%s:%d', of_edge, of_sequence)
@@ -30,14 +36,14 @@ local own_lease_field, own_closed_field = lease_field(edge, sequence), 'closed:'
 local stored = redis.call('HMGET', state_key,
   'now', 'held', 'spent', 'window', 'first', 'edges', own_lease_field, own_closed_field)
 local time = redis.call('TIME')
-local now = math.max(time[1] * 1000 + math.floor(time[2] / 1000), tonumber(stored[1] or 0))
+local now = math.max(time[1] * 1000000 + time[2], tonumber(stored[1] or 0))
 local held, spent = tonumber(stored[2] or 0), tonumber(stored[3] or 0)
 local window, first = tonumber(stored[4] or 0), tonumber(stored[5] or -1)
 local edges_closed = tonumber(stored[6] or 0)
 local own_lease, own_closed = stored[7], tonumber(string.match(stored[8] or '0', '^%d+'))
 
-local function leaves_ms(slot)
-  return (slot + 1) * slot_ms + window_ms
+local function leaves_us(slot)
+  return (slot + 1) * slot_us + window_us
 end
 
 local function put(units, slot)
@@ -48,20 +54,20 @@ local function put(units, slot)
 end
 
 local function enter(units)
-  if is_fixed then spent = spent + units else put(units, math.floor(now / slot_ms)) end
+  if is_fixed then spent = spent + units else put(units, math.floor(now / slot_us)) end
 end
 
 local function advance_window()
   if is_fixed then
-    local index = math.floor(now / window_ms)
+    local index = math.floor(now / window_us)
     if index ~= window then window, spent = index, 0 end
     return
   end
-  if first < 0 or leaves_ms(first) > now then return end
+  if first < 0 or leaves_us(first) > now then return end
   local slots, next_first = redis.call('HGETALL', slots_key), -1
   for i = 1, #slots, 2 do
     local slot = tonumber(slots[i])
-    if leaves_ms(slot) <= now then
+    if leaves_us(slot) <= now then
       spent = spent - tonumber(slots[i + 1])
       redis.call('HDEL', slots_key, slots[i])
     elseif next_first < 0 or slot < next_first then
@@ -72,8 +78,8 @@ local function advance_window()
 end
 
 local function unpack_lease(text)
-  local units, lease_spent, returned, granted, valid = string.match(text, '^(%d+) (%d+) (%d+) (%d+) (%d+)$')
-  return tonumber(units), tonumber(lease_spent), tonumber(returned), tonumber(granted), tonumber(valid)
+  local units, lease_spent, returned, granted, valid_ms = string.match(text, '^(%d+) (%d+) (%d+) (%d+) (%d+)$')
+  return tonumber(units), tonumber(lease_spent), tonumber(returned), tonumber(granted), tonumber(valid_ms)
 end
 
 local function forget_longest_silent()
@@ -109,35 +115,36 @@ local function expire_leases()
     local of_sequence, of_edge = string.match(member, '^(%d+):(.*)$')
     of_sequence = tonumber(of_sequence)
     local text = redis.call('HGET', state_key, lease_field(of_edge, of_sequence))
-    local units, lease_spent, returned, granted, valid = unpack_lease(text)
+    local units, lease_spent, returned, granted, valid_ms = unpack_lease(text)
+    local expired = granted + valid_ms * 1000
     local unreported = units - lease_spent - returned
     held = held - unreported
     if is_fixed then
-      if math.floor(granted / window_ms) == window then spent = spent + unreported end
-    elseif leaves_ms(math.floor((granted + valid) / slot_ms)) > now then
-      put(unreported, math.floor((granted + valid) / slot_ms))
+      if math.floor(granted / window_us) == window then spent = spent + unreported end
+    elseif leaves_us(math.floor(expired / slot_us)) > now then
+      put(unreported, math.floor(expired / slot_us))
     end
     if of_edge == edge and of_sequence == sequence then own_lease = nil end
     close(of_edge, of_sequence)
   end
 end
 
-local function frees_in_ms()
-  if is_fixed then return (window + 1) * window_ms - now end
+local function frees_in_us()
+  if is_fixed then return (window + 1) * window_us - now end
   if first < 0 then return nil end
-  return leaves_ms(first) - now
+  return leaves_us(first) - now
 end
 
 local function reset_ms()
-  return math.min(frees_in_ms() or window_ms, window_ms)
+  return whole_ms(math.min(frees_in_us() or window_us, window_us))
 end
 
 local function refusal()
-  if is_fixed and held == 0 then return { 2, math.max(1, frees_in_ms()), reset_ms() } end
-  local pause = math.min(RETRY_AFTER_MS_MAX, frees_in_ms() or RETRY_AFTER_MS_MAX)
+  if is_fixed and held == 0 then return { 2, math.max(1, whole_ms(frees_in_us())), reset_ms() } end
+  local pause = math.min(RETRY_AFTER_MS_MAX * 1000, frees_in_us() or math.huge)
   local next_lease = redis.call('ZRANGE', expiries_key, 0, 0, 'WITHSCORES')
   if next_lease[2] then pause = math.min(pause, tonumber(next_lease[2]) - now) end
-  return { 2, math.max(1, pause), reset_ms() }
+  return { 2, math.max(1, whole_ms(pause)), reset_ms() }
 end
 
 local function ask()
@@ -145,24 +152,24 @@ local function ask()
   local waiting, ahead, edges = tonumber(ARGV[7]), tonumber(ARGV[8]), math.max(1, tonumber(ARGV[9]))
   local remaining = math.max(0, limit - held - spent)
   if own_lease then
-    local units, _, _, _, valid = unpack_lease(own_lease)
-    return { 1, units, valid, remaining, reset_ms() }
+    local units, _, _, _, valid_ms = unpack_lease(own_lease)
+    return { 1, units, valid_ms, remaining, reset_ms() }
   end
   if remaining == 0 then return refusal() end
   local wanted = waiting + math.min(ahead, math.floor((remaining - waiting) / (4 * edges)))
   local units = math.min(remaining, math.max(1, math.floor(limit / LEASES_PER_LIMIT)), math.max(1, wanted))
-  local valid = LEASE_VALID_MS
-  if is_fixed then valid = math.min(valid, (window + 1) * window_ms - now) end
-  redis.call('HSET', state_key, own_lease_field, string.format('%d 0 0 %d %d', units, now, valid))
-  redis.call('ZADD', expiries_key, now + valid, string.format('%d:%s', sequence, edge))
+  local valid_ms = LEASE_VALID_MS
+  if is_fixed then valid_ms = math.min(valid_ms, math.floor(((window + 1) * window_us - now) / 1000)) end
+  redis.call('HSET', state_key, own_lease_field, string.format('%d 0 0 %d %d', units, now, valid_ms))
+  redis.call('ZADD', expiries_key, now + valid_ms * 1000, string.format('%d:%s', sequence, edge))
   held = held + units
-  return { 1, units, valid, remaining - units, reset_ms() }
+  return { 1, units, valid_ms, remaining - units, reset_ms() }
 end
 
 local function report()
   local new_spent, new_returned, is_closed = tonumber(ARGV[7]), tonumber(ARGV[8]), ARGV[9] == '1'
   if own_lease then
-    local units, lease_spent, returned, granted, valid = unpack_lease(own_lease)
+    local units, lease_spent, returned, granted, valid_ms = unpack_lease(own_lease)
     local before_held, before_spent = units - lease_spent - returned, lease_spent
     lease_spent = math.min(math.max(lease_spent, new_spent), units - returned)
     returned = math.min(math.max(returned, new_returned), units - lease_spent)
@@ -171,7 +178,7 @@ local function report()
     held = held - (before_held - (units - lease_spent - returned))
     if not is_closed then
       redis.call('HSET', state_key, own_lease_field,
-        string.format('%d %d %d %d %d', units, lease_spent, returned, granted, valid))
+        string.format('%d %d %d %d %d', units, lease_spent, returned, granted, valid_ms))
     end
   end
   if is_closed then close(edge, sequence) end
@@ -179,8 +186,8 @@ local function report()
 end
 
 local function keep()
-  local ends = is_fixed and (window + 1) * window_ms or leaves_ms(math.floor(now / slot_ms))
-  local kept_ms = math.max(ends, now) + CLOSED_KEPT_MS - now
+  local ends = is_fixed and (window + 1) * window_us or leaves_us(math.floor(now / slot_us))
+  local kept_ms = whole_ms(math.max(ends, now) - now) + CLOSED_KEPT_MS
   redis.call('HSET', state_key, 'now', now, 'held', held, 'spent', spent, 'window', window, 'first', first,
     'edges', edges_closed)
   redis.call('PEXPIRE', state_key, kept_ms)

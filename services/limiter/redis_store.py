@@ -120,7 +120,7 @@ class RedisLeaseStore:
     def _decision(self, request: LeaseRequest) -> Command:
         bucket = request.bucket
         keys = bucket_keys(bucket)
-        identity = bucket.technique, bucket.window_s * 1000, request.edge, request.sequence, request.limit
+        identity = bucket.technique, bucket.window_s * 1_000_000, request.edge, request.sequence, request.limit
         call = "EVALSHA", self._scripts.lease.sha, len(keys), *keys
         if isinstance(request, Ask):
             return (*call, "ask", *identity, request.waiting, request.ahead, self._edges)

@@ -92,7 +92,7 @@ class Account:
 
     admitted_s: list[float] = field(default_factory=list)
     """True moments."""
-    admitted_ms: list[int] = field(default_factory=list)
+    admitted_us: list[int] = field(default_factory=list)
     """The same on the store's clock."""
     refused: int = 0
     unavailable: int = 0
@@ -122,9 +122,9 @@ class SharedStore:
 
     def __init__(self, *, bucket: Bucket, limit: int, clock: WorldClock, account: Account, parts: Parts) -> None:
         self.is_away = False
-        self.expires_ms: dict[LeaseId, int] = {}
+        self.expires_us: dict[LeaseId, int] = {}
         self.clock = clock
-        self._latest_ms = 0
+        self._latest_us = 0
         self._bucket = bucket
         self._limit = limit
         self._account = account
@@ -133,11 +133,11 @@ class SharedStore:
     async def decide(self, requests: Sequence[LeaseRequest]) -> list[LeaseAnswer]:
         if self.is_away:
             raise DependencyUnavailable("redis is out of reach")
-        now_ms = self._latest_ms = self.now_ms()
+        now_us = self._latest_us = self.now_us()
         answers = await self._store.decide(requests)
         for request, answer in zip(requests, answers, strict=True):
             if isinstance(answer, Grant) and isinstance(request, Ask):
-                self.expires_ms.setdefault((request.edge, request.sequence), now_ms + answer.valid_ms)
+                self.expires_us.setdefault((request.edge, request.sequence), now_us + answer.valid_ms * 1000)
         held, spent = self._store.usage(self._bucket)
         if held + spent > self._limit:
             self._account.violations.append(f"held {held} + spent {spent} is above the limit of {self._limit}")
@@ -145,9 +145,9 @@ class SharedStore:
 
     async def check(self) -> None: ...
 
-    def now_ms(self) -> int:
+    def now_us(self) -> int:
         """The bucket's time if it were asked now: never before that of its last decision."""
-        return max(self._latest_ms, round(self.clock.wall_s() * 1_000_000) // 1000)
+        return max(self._latest_us, round(self.clock.wall_s() * 1_000_000))
 
 
 class SimulatedLimiter:
@@ -277,7 +277,7 @@ class SimulatedEdge:
             account.unavailable += 1
         else:
             account.admitted_s.append(self._world.now_s)
-            account.admitted_ms.append(self._play.store.now_ms())
+            account.admitted_us.append(self._play.store.now_us())
             self._check_expiry(decision)
             written_s = self._world.random.expovariate(1 / 0.003)
             self._world.after(written_s, lambda: self.perform(lambda: self.ledger.confirm(decision), life))
@@ -285,9 +285,9 @@ class SimulatedEdge:
     def _check_expiry(self, admitted: Admitted) -> None:
         lease, store = admitted.source, self._play.store
         if isinstance(lease, Lease):
-            late_ms = store.now_ms() - store.expires_ms[self.name, lease.sequence]
-            if late_ms >= 0:
-                self._play.account.violations.append(f"{self.name} spent {late_ms} ms after the store's expiry")
+            late_us = store.now_us() - store.expires_us[self.name, lease.sequence]
+            if late_us >= 0:
+                self._play.account.violations.append(f"{self.name} spent {late_us} us after the store's expiry")
 
     def _thaw(self, life: int) -> None:
         backlog, self._backlog = self._backlog or deque(), None
@@ -471,7 +471,7 @@ def faulty(seed: int) -> Scenario:
 def overfull_windows(scenario: Scenario, account: Account) -> list[str]:
     """Windows in which more was admitted than the limit: any interval, or those that begin at the store's multiples."""
     if scenario.technique == "fixed":
-        counts = Counter(now_ms // (scenario.window_s * 1000) for now_ms in account.admitted_ms)
+        counts = Counter(now_us // (scenario.window_s * 1_000_000) for now_us in account.admitted_us)
         return [f"{count} admitted in window {index}" for index, count in counts.items() if count > scenario.limit]
     times_s, found = sorted(account.admitted_s), []
     for index, begin_s in enumerate(times_s):

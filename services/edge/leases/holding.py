@@ -143,6 +143,9 @@ class Holding:
             self.debt -= lease.charge(self.debt)
         while self.waiters and lease.free:
             waiter = self.waiters[0]
+            if waiter.decision.done():  # cancelled just now; it lets go of what it had by itself
+                self.waiters.popleft()
+                continue
             waiter.take(lease, now_s)
             if not waiter.lacking:
                 self.waiters.popleft()
@@ -155,6 +158,8 @@ class Holding:
             waiter = self.waiters.popleft()
             changed += waiter.put_back()
             lease = self.lease
+            if waiter.decision.done():
+                continue
             if lease is not None and waiter.units <= lease.free and now_s < lease.stops_at_s:
                 waiter.take(lease, now_s)
                 waiter.decide(self._admitted(waiter, now_s))
@@ -178,6 +183,8 @@ class Holding:
         return waiter.put_back()
 
     def _admitted(self, waiter: Waiter, now_s: float) -> Admitted:
-        lease = waiter.parts[-1][0]
-        earlier: tuple[Part, ...] = tuple(waiter.parts[:-1])
+        """From here on the units are the request's, not the waiter's."""
+        *before, (lease, _) = waiter.parts
+        earlier: tuple[Part, ...] = tuple(before)
+        waiter.parts.clear()
         return Admitted(lease, waiter.units, self.remaining + lease.free, self.reset_ms(now_s), earlier)

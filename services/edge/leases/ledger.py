@@ -334,7 +334,7 @@ class LeaseLedger:
         if holding.waiters or holding.debt:
             self._ask(holding, now_s)
         elif lease is not None:
-            if lease.free <= lease.low_units:
+            if lease.free <= lease.low_units and holding.ask is None:
                 self._ask_ahead(holding, lease, now_s)
             if not lease.free:
                 self._end_lease(holding)
@@ -449,6 +449,8 @@ class LeaseLedger:
         for waiter, holding in self._waiting.items():
             if now_s < waiter.gives_up_at_s:
                 return
+            if waiter.decision.done():
+                continue
             self._note_all(holding.withdraw(waiter))
             waiter.decide(Unavailable("the limiter did not answer in time"))
 

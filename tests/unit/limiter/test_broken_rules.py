@@ -54,9 +54,9 @@ def test_credit_on_expiry_is_caught() -> None:
 
 def test_a_report_applied_twice_is_caught() -> None:
     class Adding(LeasedBucket):
-        def report(self, report: Report, *, now_ms: int) -> ReportAck:
+        def report(self, report: Report, *, now_us: int) -> ReportAck:
             is_known = (report.edge, report.sequence) in self._leases
-            answer = super().report(report, now_ms=now_ms)
+            answer = super().report(report, now_us=now_us)
             if not is_known:
                 self.held -= report.spent + report.returned
                 self._window.enter(report.spent)
@@ -114,17 +114,17 @@ def test_an_estimate_from_two_buckets_is_caught() -> None:
 
         __slots__ = ("_current", "_index", "_last")
 
-        def __init__(self, window_ms: int) -> None:
-            super().__init__(window_ms)
+        def __init__(self, window_us: int) -> None:
+            super().__init__(window_us)
             self._index = self._current = self._last = 0
 
-        def advance(self, now_ms: int) -> None:
-            self._now_ms = now_ms
-            index = now_ms // self._window_ms
+        def advance(self, now_us: int) -> None:
+            self._now_us = now_us
+            index = now_us // self._window_us
             if index != self._index:
                 self._last = self._current if index == self._index + 1 else 0
                 self._current, self._index = 0, index
-            left = 1 - now_ms % self._window_ms / self._window_ms
+            left = 1 - now_us % self._window_us / self._window_us
             self.spent = self._current + int(self._last * left)
 
         def enter(self, units: int) -> None:
@@ -132,7 +132,7 @@ def test_an_estimate_from_two_buckets_is_caught() -> None:
             self.spent += units
 
     def open_bucket(bucket: Bucket) -> LeasedBucket:
-        return LeasedBucket(bucket, Estimating(bucket.window_s * 1000))
+        return LeasedBucket(bucket, Estimating(bucket.window_s * 1_000_000))
 
     bursts = [
         dataclasses.replace(BUSY, seed=seed, technique="sliding", window_s=2, limit=30, is_bursty=True)

@@ -8,102 +8,106 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.contracts.limiter.values import Technique
 from services.limiter.window import (
     FixedWindow,
     SlidingWindow,
     grant_units,
     open_window,
     retry_after_ms,
-    slot_length_ms,
+    slot_length_us,
 )
 
-windows_ms = st.sampled_from([1, 2, 100, 127, 128, 1000, 10_000, 60_000])
+windows_us = st.sampled_from([1, 2, 100, 127, 128, 1000, 10_000, 60_000])
 pauses = st.one_of(st.integers(0, 50), st.integers(0, 20_000))
 entries = st.lists(st.tuples(pauses, st.integers(0, 9)), max_size=60)
-START_MS = 1_790_000_000_123
+START_US = 1_790_000_000_123
 
 
-@given(window_ms=windows_ms, entries=entries)
+@given(window_us=windows_us, entries=entries)
 def test_a_fixed_window_counts_exactly_what_came_since_its_beginning(
-    window_ms: int, entries: list[tuple[int, int]]
+    window_us: int, entries: list[tuple[int, int]]
 ) -> None:
-    window, now_ms, history = FixedWindow(window_ms), START_MS, []
-    for pause_ms, units in entries:
-        now_ms += pause_ms
-        window.advance(now_ms)
+    window, now_us, history = FixedWindow(window_us), START_US, []
+    for pause_us, units in entries:
+        now_us += pause_us
+        window.advance(now_us)
         window.enter(units)
-        history.append((now_ms, units))
+        history.append((now_us, units))
 
-        begin_ms = now_ms - now_ms % window_ms
-        assert window.spent == sum(units for at_ms, units in history if at_ms >= begin_ms)
-        assert window.reset_ms() == begin_ms + window_ms - now_ms
+        begin_us = now_us - now_us % window_us
+        assert window.spent == sum(units for at_us, units in history if at_us >= begin_us)
+        assert window.reset_us() == begin_us + window_us - now_us
 
 
-@given(window_ms=windows_ms, entries=entries)
+@given(window_us=windows_us, entries=entries)
 def test_a_sliding_window_never_counts_less_than_any_interval_of_its_length_holds(
-    window_ms: int, entries: list[tuple[int, int]]
+    window_us: int, entries: list[tuple[int, int]]
 ) -> None:
-    window, now_ms, history = SlidingWindow(window_ms), START_MS, []
-    for pause_ms, units in entries:
-        now_ms += pause_ms
-        window.advance(now_ms)
+    window, now_us, history = SlidingWindow(window_us), START_US, []
+    for pause_us, units in entries:
+        now_us += pause_us
+        window.advance(now_us)
         window.enter(units)
-        history.append((now_ms, units))
+        history.append((now_us, units))
 
-        slot_ms = slot_length_ms(window_ms)
-        exact = sum(units for at_ms, units in history if at_ms > now_ms - window_ms)
-        most = sum(units for at_ms, units in history if at_ms > now_ms - window_ms - slot_ms)
+        slot_us = slot_length_us(window_us)
+        exact = sum(units for at_us, units in history if at_us > now_us - window_us)
+        most = sum(units for at_us, units in history if at_us > now_us - window_us - slot_us)
         assert exact <= window.spent <= most
 
 
-@given(window_ms=windows_ms, entries=entries)
-def test_a_sliding_window_counts_by_whole_sub_buckets(window_ms: int, entries: list[tuple[int, int]]) -> None:
-    window, now_ms, history = SlidingWindow(window_ms), START_MS, []
-    slot_ms = slot_length_ms(window_ms)
-    for pause_ms, units in entries:
-        now_ms += pause_ms
-        window.advance(now_ms)
+@given(window_us=windows_us, entries=entries)
+def test_a_sliding_window_counts_by_whole_sub_buckets(window_us: int, entries: list[tuple[int, int]]) -> None:
+    window, now_us, history = SlidingWindow(window_us), START_US, []
+    slot_us = slot_length_us(window_us)
+    for pause_us, units in entries:
+        now_us += pause_us
+        window.advance(now_us)
         window.enter(units)
-        history.append((now_ms, units))
+        history.append((now_us, units))
 
-        assert window.spent == sum(u for at, u in history if (at // slot_ms + 1) * slot_ms + window_ms > now_ms)
+        assert window.spent == sum(u for at, u in history if (at // slot_us + 1) * slot_us + window_us > now_us)
 
 
-@given(window_ms=windows_ms, step_ms=st.integers(1, 400))
-def test_a_sliding_window_keeps_at_most_128_sub_buckets(window_ms: int, step_ms: int) -> None:
-    window = SlidingWindow(window_ms)
-    for now_ms in range(START_MS, START_MS + 400 * step_ms, step_ms):
-        window.advance(now_ms)
+@given(window_us=windows_us, step_us=st.integers(1, 400))
+def test_a_sliding_window_keeps_at_most_128_sub_buckets(window_us: int, step_us: int) -> None:
+    window = SlidingWindow(window_us)
+    for now_us in range(START_US, START_US + 400 * step_us, step_us):
+        window.advance(now_us)
         window.enter(1)
 
         assert window.sub_buckets() <= 128
 
 
-@given(window_ms=windows_ms, lease_ms=st.integers(1, 1000), late_ms=st.integers(0, 130_000), units=st.integers(1, 9))
-def test_units_that_expired_lie_where_the_expiry_was(window_ms: int, lease_ms: int, late_ms: int, units: int) -> None:
-    window, reference = SlidingWindow(window_ms), SlidingWindow(window_ms)
-    expired_ms = START_MS + lease_ms
-    window.advance(expired_ms + late_ms)
-    window.expire(units, granted_ms=START_MS, expired_ms=expired_ms)
-    reference.advance(expired_ms)
+@given(window_us=windows_us, lease_us=st.integers(1, 1000), late_us=st.integers(0, 130_000), units=st.integers(1, 9))
+def test_units_that_expired_lie_where_the_expiry_was(window_us: int, lease_us: int, late_us: int, units: int) -> None:
+    window, reference = SlidingWindow(window_us), SlidingWindow(window_us)
+    expired_us = START_US + lease_us
+    window.advance(expired_us + late_us)
+    window.expire(units, granted_us=START_US, expired_us=expired_us)
+    reference.advance(expired_us)
     reference.enter(units)
-    reference.advance(expired_ms + late_ms)
+    reference.advance(expired_us + late_us)
 
-    assert (window.spent, window.frees_in_ms()) == (reference.spent, reference.frees_in_ms())
+    assert (window.spent, window.frees_in_us()) == (reference.spent, reference.frees_in_us())
 
 
 def test_units_that_expired_with_their_fixed_window_are_not_in_the_next() -> None:
     window = FixedWindow(1000)
     window.advance(5_000)
-    window.expire(3, granted_ms=4_700, expired_ms=5_000)
+    window.expire(3, granted_us=4_700, expired_us=5_000)
 
     assert window.spent == 0
 
 
-@pytest.mark.parametrize(("now_ms", "valid_ms"), [(5_000, 1000), (14_000, 1000), (14_001, 999), (14_999, 1)])
-def test_a_lease_lasts_a_second_or_the_rest_of_its_fixed_window(now_ms: int, valid_ms: int) -> None:
-    window = open_window("fixed", 5_000)
-    window.advance(now_ms)
+@pytest.mark.parametrize(
+    ("now_us", "valid_ms"),
+    [(5_000_000, 1000), (14_000_000, 1000), (14_000_001, 999), (14_999_000, 1), (14_999_001, 0)],
+)
+def test_a_lease_lasts_a_second_or_the_rest_of_its_fixed_window(now_us: int, valid_ms: int) -> None:
+    window = open_window("fixed", 5_000_000)
+    window.advance(now_us)
 
     assert window.lease_valid_ms() == valid_ms
 
@@ -127,24 +131,22 @@ def test_a_grant_is_the_formula_in_exact_fractions_rounded_down(
 
 
 @pytest.mark.parametrize(
-    ("technique", "held", "lease_expires_in_ms", "pause_ms"),
+    ("technique", "held", "lease_expires_in_us", "expected_ms"),
     [
         ("fixed", 0, None, 3_000),
-        ("fixed", 1, 700, 100),
-        ("fixed", 1, 40, 40),
+        ("fixed", 1, 700_000, 100),
+        ("fixed", 1, 39_001, 40),
         ("sliding", 0, None, 50),
-        ("sliding", 1, 20, 20),
+        ("sliding", 1, 20_000, 20),
         ("sliding", 1, 0, 1),
     ],
 )
 def test_a_refusal_lasts_until_something_may_come_back(
-    technique: str, held: int, lease_expires_in_ms: int | None, pause_ms: int
+    technique: Technique, held: int, lease_expires_in_us: int | None, expected_ms: int
 ) -> None:
-    window = FixedWindow(10_000) if technique == "fixed" else SlidingWindow(127_000)
-    window.advance(127_000)
+    window = open_window(technique, 10_000_000 if technique == "fixed" else 127_000_000)
+    window.advance(127_000_000)
     window.enter(1)
-    window.advance(127_000 + 127_950 if technique == "sliding" else 127_000)
+    window.advance(127_000_000 if technique == "fixed" else 127_000_000 + 127_950_000)
 
-    answer = retry_after_ms(window, technique, held=held, lease_expires_in_ms=lease_expires_in_ms)  # type: ignore[arg-type]  # narrowed by the cases
-
-    assert answer == pause_ms
+    assert retry_after_ms(window, technique, held=held, lease_expires_in_us=lease_expires_in_us) == expected_ms

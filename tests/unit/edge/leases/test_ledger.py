@@ -162,6 +162,16 @@ async def test_nobody_waits_longer_than_5_s(desk: Desk) -> None:
     assert isinstance(await outcome(request), Unavailable)
 
 
+async def test_a_request_served_in_the_moment_its_patience_ends_keeps_its_unit(desk: Desk) -> None:
+    request = await desk.waits()
+    desk.pass_time(4.95)
+    desk.grant(1)
+    desk.pass_time(0.1)
+
+    assert isinstance(await outcome(request), Admitted)
+    assert desk.spend() is None
+
+
 async def test_own_demand_is_asked_for_ahead(desk: Desk) -> None:
     await desk.with_lease(44, remaining=0)
     for _ in range(10):
