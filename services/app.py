@@ -12,6 +12,9 @@ App: the composition root. Which modules a process is made of, and what each nee
 `--target all` runs every one of them in this process with direct calls; another target runs that one. Whether a
 conversation crosses a network is decided in `_links`, by one `if` for all of them, and nowhere else. The
 edge's targets that name no address run in its own process.
+
+A service is imported where it is opened: a process pays in memory and start-up time for the services it runs, and
+for no other.
 """
 
 from __future__ import annotations
@@ -23,19 +26,13 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from services.analytics.module import Analytics, open_admin, open_analytics
-from services.cache.module import open_cache
-from services.cache.service import CacheService
 from services.config import Settings
 from services.contracts.analytics.conversation import INGEST, QUERY, TAIL
 from services.contracts.cache.conversation import EXCHANGE
 from services.contracts.limiter.conversation import LEASE
 from services.contracts.router.conversation import REPORT, WATCH
-from services.edge.configuration.configuration import RouterLinks
-from services.edge.module import Edge, EdgeContext, EdgeLinks, EdgeSettings, open_edge
-from services.edge.upstream.proxies import ProxyRules
 from services.kit.clock import SystemClock
 from services.kit.errors import SettingsInvalid
 from services.kit.files import locked_folder
@@ -50,19 +47,18 @@ from services.kit.rpc.replicas import replicas
 from services.kit.rpc.server import RpcServer
 from services.kit.status import Status
 from services.kit.telemetry.metrics import Metrics
-from services.kit.telemetry.otlp import Process as TracedProcess
-from services.kit.telemetry.otlp import Tracing
 from services.kit.telemetry.process import LoopLag, watch_process
 from services.kit.telemetry.sampling import sampling
 from services.kit.telemetry.tracing import NoTracer, Tracer
 from services.kit.tls import TlsFiles
-from services.limiter.module import open_limiter
-from services.limiter.service import LimiterService
-from services.router.module import router_module
-from services.router.service import Router
-from services.router.settings import RouterSettings
-from services.simulator.module import simulator
 from services.version import VERSION
+
+if TYPE_CHECKING:
+    from services.analytics.module import Analytics
+    from services.cache.service import CacheService
+    from services.edge.module import Edge, EdgeLinks, EdgeSettings
+    from services.limiter.service import LimiterService
+    from services.router.service import Router
 
 _log = logging.getLogger("narrows")
 
@@ -140,7 +136,9 @@ class App:
         if traces.endpoint is None or traces.is_disabled:
             yield lambda service: NoTracer()
             return
-        process = TracedProcess(self.instance, VERSION, traces.service_name, is_shared=len(self.here) > 1)
+        from services.kit.telemetry.otlp import Process, Tracing
+
+        process = Process(self.instance, VERSION, traces.service_name, is_shared=len(self.here) > 1)
         async with Tracing(
             endpoint=traces.endpoint,
             sampling=sampling(traces.sampler, traces.sampler_ratio),
@@ -165,12 +163,18 @@ class App:
 
     @asynccontextmanager
     async def _open_simulator(self, parts: Parts) -> AsyncIterator[str]:
+        from services.simulator.module import simulator
+
         address = self.settings.addresses.simulator
         async with simulator(host=address.host, port=address.port, clock=self.clock) as url:
+            self._listening.append(f"simulator {url}")
             yield url
 
     @asynccontextmanager
     async def _open_router(self, parts: Parts) -> AsyncIterator[Router]:
+        from services.router.module import router_module
+        from services.router.settings import RouterSettings
+
         own = RouterSettings(
             resources=self.settings.resources,
             simulator_url=parts[self._simulator] if self.settings.target == "all" else self.settings.services.simulator,
@@ -185,6 +189,8 @@ class App:
             yield router
 
     def _open_limiter(self, parts: Parts) -> AbstractAsyncContextManager[LimiterService]:
+        from services.limiter.module import open_limiter
+
         return open_limiter(
             redis_url=self.settings.stores.redis_url,
             clock=self.clock,
@@ -194,6 +200,8 @@ class App:
         )
 
     def _open_cache(self, parts: Parts) -> AbstractAsyncContextManager[CacheService]:
+        from services.cache.module import open_cache
+
         return open_cache(
             redis_url=self.settings.stores.redis_url,
             instance=self.instance,
@@ -204,6 +212,8 @@ class App:
         )
 
     def _open_analytics(self, parts: Parts) -> AbstractAsyncContextManager[Analytics]:
+        from services.analytics.module import open_analytics
+
         if self.settings.stores.clickhouse_url is not None:
             raise SettingsInvalid("NARROWS_CLICKHOUSE_URL: not built yet; leave it unset, logs are then kept here")
         return open_analytics(
@@ -217,6 +227,8 @@ class App:
     @asynccontextmanager
     async def _open_admin(self, parts: Parts) -> AsyncIterator[int]:
         """The admin port; in one process it serves what the health port does, too."""
+        from services.analytics.module import open_admin
+
         address = self.settings.addresses.admin
         also = health_routes(self.status, self.metrics) if self.settings.target == "all" else []
         async with open_admin(
@@ -231,6 +243,8 @@ class App:
 
     @asynccontextmanager
     async def _open_edge(self, parts: Parts) -> AsyncIterator[Edge]:
+        from services.edge.module import EdgeContext, open_edge
+
         async with AsyncExitStack() as stack:
             folder = stack.enter_context(locked_folder(self.settings.stores.data_dir / "edge"))
             tracer = parts[self._tracing]("edge")
@@ -251,6 +265,9 @@ class App:
         self.status.add("spool", lambda: _spool_of(edge))
 
     def _edge_settings(self) -> EdgeSettings:
+        from services.edge.module import EdgeSettings
+        from services.edge.upstream.proxies import ProxyRules
+
         settings = self.settings
         upstream, bounds = settings.upstream, settings.bounds
         ca_files = tuple(str(path) for path in (upstream.ca, upstream.ssl_cert_file) if path is not None)
@@ -274,6 +291,9 @@ class App:
         """
         All conversations of the edge. In process a service gives its own side; elsewhere it is None and not asked.
         """
+        from services.edge.configuration.configuration import RouterLinks
+        from services.edge.module import EdgeLinks
+
         at = self.settings.services
         router, limiter, cache, analytics = (
             parts[self._services[name]] if name in self.here else None for name in SERVICES
@@ -313,6 +333,7 @@ class App:
             dependencies=self.dependencies,
             tls=self._tls,
             tracer=tracer,
+            metrics=self.metrics,
         )
 
     @asynccontextmanager
@@ -336,6 +357,7 @@ class App:
             case _:
                 pass
         async with server:
+            self._listening.append(f"gRPC {self.settings.addresses.rpc}")
             yield server
 
 

@@ -20,7 +20,6 @@ from services.kit.errors import SettingsInvalid
 from services.kit.manual import help_text
 from services.kit.modules import run
 from services.kit.telemetry import logs
-from services.router.check import check_resources
 from services.version import VERSION
 
 EXIT_USAGE = 2
@@ -74,6 +73,8 @@ def _check(arguments: list[str]) -> int:
     if len(arguments) != 1:
         sys.stderr.write("narrows check FILE\n")
         return EXIT_USAGE
+    from services.router.check import check_resources
+
     refusals = check_resources(Path(arguments[0]), environment=os.environ)
     for refusal in refusals:
         sys.stdout.write(f"{refusal.resource}: {refusal.reason}\n")

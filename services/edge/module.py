@@ -169,6 +169,7 @@ async def open_edge(*, settings: EdgeSettings, links: EdgeLinks, context: EdgeCo
         )
         port = DataPort(pipeline.answer, connections_max=settings.connections_max)
         pipeline.port = port
+        context.metrics.gauge(MetricName.CACHE_SIZE).watch(lambda: answers.used_bytes)
         _watch(context.metrics, port, memory, upstream)
         address = await port.listen(settings.host, settings.port)
         stack.push_async_callback(port.aclose)
