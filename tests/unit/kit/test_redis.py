@@ -12,6 +12,7 @@ import pytest
 
 from services.kit.errors import SettingsInvalid
 from services.kit.redis import OUTAGES, open_redis, parse_redis_url
+from tests.fakes.authority import Authority
 from tests.redis_server import EXECUTABLE, RedisServer, free_port
 
 
@@ -48,6 +49,21 @@ async def test_a_cluster_is_found_from_any_of_its_nodes(tmp_path: Path) -> None:
             value = await client.get("{tag}:here")
 
     assert value == b"1"
+
+
+async def test_tls_trusts_the_authority_that_the_url_names(tmp_path: Path) -> None:
+    files = Authority().write(tmp_path / "tls")
+    options = [("--tls-cert-file", "tls.crt"), ("--tls-key-file", "tls.key"), ("--tls-ca-cert-file", "ca.crt")]
+    arguments = [word for option, name in options for word in (option, str(files / name))]
+    tls_port = free_port()
+    with RedisServer(tmp_path, "--tls-port", str(tls_port), "--tls-auth-clients", "no", *arguments):
+        async with open_redis(f"rediss://127.0.0.1:{tls_port}?ssl_ca_certs={files / 'ca.crt'}") as client:
+            answer = await client.ping()
+        async with open_redis(f"rediss://127.0.0.1:{tls_port}") as client:
+            with pytest.raises(OUTAGES):
+                await client.ping()
+
+    assert answer is True
 
 
 async def test_a_frozen_server_costs_no_more_than_the_timeout(server: RedisServer) -> None:
