@@ -146,7 +146,7 @@ class Spool:
         self._close_timer = None
         if self._writer.due_in_s <= WRITE_AFTER_S:
             self._close_batch()
-        if self._writer.is_open:
+        if self._writer.is_open and self._close_timer is None:
             self._close_timer = self._loop.call_later(self._pause_s(), self._close_if_due)
 
     def _pause_s(self) -> float:
