@@ -1,5 +1,6 @@
 """
-What the provider received equals what was sent minus the list of docs/wire.md section 1, and what came back equals what it said.
+What the provider received equals what was sent minus the list of docs/wire.md section 1, and what came back equals
+what it said.
 
 Raw sockets on both sides of a real Narrows, so nothing between hides a difference.
 """
@@ -69,9 +70,11 @@ class Stage:
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     folder: Path = tmp_path_factory.mktemp("as-it-came")
-    with Origin(lambda call: call.send(answer())) as origin:
-        with Together(folder, resources=RESOURCES.format(url=origin.url)) as narrows:
-            yield Stage(origin, narrows)
+    with (
+        Origin(lambda call: call.send(answer())) as origin,
+        Together(folder, resources=RESOURCES.format(url=origin.url)) as narrows,
+    ):
+        yield Stage(origin, narrows)
 
 
 def theirs(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
@@ -100,7 +103,9 @@ def test_request_headers_keep_order_case_and_duplicates(stage: Stage, measured: 
     measured("headers kept", len(received(call)), f"== {len(KEPT)}")
 
 
-@pytest.mark.parametrize("target", ["/a%2Fb?x=%20&y=a+b&&=%zz", "/ü?q=ñ".encode().decode("latin-1"), "//d//?", "/x;p=1,2"])
+@pytest.mark.parametrize(
+    "target", ["/a%2Fb?x=%20&y=a+b&&=%zz", "/ü?q=ñ".encode().decode("latin-1"), "//d//?", "/x;p=1,2"]
+)
 def test_path_and_query_arrive_octet_for_octet(stage: Stage, target: str, measured: Measured) -> None:
     stage.says(answer())
 
@@ -148,7 +153,7 @@ def test_a_chunked_answer_with_trailers_and_1xx_before_it(stage: Stage) -> None:
 @pytest.mark.parametrize(("method", "status"), [("HEAD", 200), ("GET", 204), ("GET", 304)])
 def test_answers_without_a_body(stage: Stage, method: str, status: int) -> None:
     length = b"Content-Length: 42\r\n" if status != 204 else b""
-    stage.says(b"HTTP/1.1 %d Fine\r\n%bETag: \"x\"\r\n\r\n" % (status, length))
+    stage.says(b'HTTP/1.1 %d Fine\r\n%bETag: "x"\r\n\r\n' % (status, length))
 
     with Connection(stage.narrows.url) as connection:
         for _ in range(2):

@@ -1,5 +1,6 @@
 """
-Retries, delays, first-byte timeout, `Retry-After`, fallback and cancel-on-leave, shown by what the provider received and when.
+Retries, delays, first-byte timeout, `Retry-After`, fallback and cancel-on-leave, shown by what the provider
+received and when.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -68,7 +70,7 @@ class Stage:
     def pauses_s(self) -> list[float]:
         """Between the arrivals of calls."""
         times = [call.arrived_at for call in self.origin.calls]
-        return [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+        return [later - earlier for earlier, later in pairwise(times)]
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +95,8 @@ def within(pause_s: float, wanted_s: float) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("backoff", "wanted"), [("constant", [0.1, 0.1, 0.1]), ("linear", [0.1, 0.2, 0.3]), ("exponential", [0.1, 0.2, 0.4])]
+    ("backoff", "wanted"),
+    [("constant", [0.1, 0.1, 0.1]), ("linear", [0.1, 0.2, 0.3]), ("exponential", [0.1, 0.2, 0.4])],
 )
 def test_retries_keep_their_delays(stage: Stage, backoff: str, wanted: list[float], measured: Measured) -> None:
     stage.script(answer(status=503))

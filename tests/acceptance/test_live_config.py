@@ -1,5 +1,6 @@
 """
-Gateways change, break, are repaired and removed under load: those that stay fail no request, and each change is live within 1 s.
+Gateways change, break, are repaired and removed under load: those that stay fail no request, and each change is
+live within 1 s.
 
 And an edge that restarts while the router is down serves on from its copy.
 """
@@ -26,7 +27,9 @@ LIVE_S = 1.0
 
 
 def gateway(name: str, spec: str) -> str:
-    return f"apiVersion: narrows.dev/v1alpha1\nkind: Gateway\nmetadata: {{namespace: local, name: {name}}}\nspec: {spec}\n"
+    return (
+        f"apiVersion: narrows.dev/v1alpha1\nkind: Gateway\nmetadata: {{namespace: local, name: {name}}}\nspec: {spec}\n"
+    )
 
 
 class Load:
@@ -56,9 +59,11 @@ class Load:
 
 @pytest.fixture(scope="module")
 def origins() -> Iterator[tuple[Origin, Origin]]:
-    with Origin(lambda call: call.send(answer(b'{"from": "one"}'))) as one:
-        with Origin(lambda call: call.send(answer(b'{"from": "two"}'))) as two:
-            yield one, two
+    with (
+        Origin(lambda call: call.send(answer(b'{"from": "one"}'))) as one,
+        Origin(lambda call: call.send(answer(b'{"from": "two"}'))) as two,
+    ):
+        yield one, two
 
 
 def live_after_s(condition: Callable[[], bool]) -> float:

@@ -1,9 +1,10 @@
 """
 Cost: what a request costs in CPU, in every process it touches, with everything on.
 
-Narrows runs apart, with Redis, chDB and an OTLP collector: a gateway token, two limits, a cache look-up that misses, the
-log row and both payloads stored, 1 % of requests traced. nginx proxies the same load to the same mock in the same round,
-so each figure is a ratio within one run. The run fails when counters show that a request skipped a stage.
+Narrows runs apart, with Redis, chDB and an OTLP collector: a gateway token, two limits, a cache look-up that
+misses, the log row and both payloads stored, 1 % of requests traced. nginx proxies the same load to the same mock
+in the same round, so each figure is a ratio within one run. The run fails when counters show that a request skipped
+a stage.
 """
 
 from __future__ import annotations
@@ -61,7 +62,9 @@ Figures = dict[str, dict[str, float]]
 class Case:
     """One kind of load. `per`: what its CPU is divided by."""
 
-    def __init__(self, name: str, *, connections: int, gateway: str = "full", is_paced: bool = False, is_unique: bool = True) -> None:
+    def __init__(
+        self, name: str, *, connections: int, gateway: str = "full", is_paced: bool = False, is_unique: bool = True
+    ) -> None:
         self.name = name
         self.connections = connections
         self.gateway = gateway

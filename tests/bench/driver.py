@@ -1,8 +1,8 @@
 """
 Driver: the load driver, the mock provider and nginx of the shared benchmark, laid out once in a cache folder.
 
-The folder with its sources is `../shared/bench` beside the checkout, or NARROWS_BENCH. Nothing of it is in this repository. CPU
-time is read from /proc, for a process and all its children.
+The folder with its sources is `../shared/bench` beside the checkout, or NARROWS_BENCH. Nothing of it is in this
+repository. CPU time is read from /proc, for a process and all its children.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ def laid_out() -> Path:
     """The folder with `bin/loadgen`, `bin/mock` and nginx' configuration; built on the first call."""
     source = Path(os.environ.get("NARROWS_BENCH", ROOT.parent / "shared" / "bench"))
     if not (source / "setup.sh").exists():
-        raise FileNotFoundError(f"{source}/setup.sh: the benchmark needs its load driver; set NARROWS_BENCH to its folder")
+        raise FileNotFoundError(
+            f"{source}/setup.sh: the benchmark needs its load driver; set NARROWS_BENCH to its folder"
+        )
     content = b"".join(path.read_bytes() for path in sorted(source.rglob("*.[ch]")))
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
     folder = cache / "narrows-bench" / hashlib.sha256(content).hexdigest()[:12]

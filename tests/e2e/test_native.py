@@ -92,9 +92,7 @@ def test_surfaces_that_are_not_built_answer_501(narrows: Deployment) -> None:
 
 
 def test_a_malformed_option_is_400_and_names_its_header(narrows: Deployment) -> None:
-    answer = post(
-        f"{narrows.url}/v1/local/main/simulator/chat/completions", CHAT, {"cf-aig-max-attempts": "6"}
-    )
+    answer = post(f"{narrows.url}/v1/local/main/simulator/chat/completions", CHAT, {"cf-aig-max-attempts": "6"})
 
     assert answer.status == 400
     assert "cf-aig-max-attempts" in answer.text

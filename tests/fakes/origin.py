@@ -20,7 +20,9 @@ from typing import Self
 
 @dataclass
 class Call:
-    """One request as it arrived. Times are monotonic seconds. `gone_at`: the client closed before the answer was done."""
+    """
+    One request as it arrived. Times are monotonic seconds. `gone_at`: the client closed before the answer was done.
+    """
 
     number: int
     line: bytes

@@ -30,7 +30,9 @@ class Outcome:
         return self.headers.get("cf-aig-log-id", "")
 
 
-async def ask(url: str, document: object, headers: Mapping[str, str] | None = None, *, timeout_s: float = 60) -> Outcome:
+async def ask(
+    url: str, document: object, headers: Mapping[str, str] | None = None, *, timeout_s: float = 60
+) -> Outcome:
     """POST a JSON document on a connection of its own."""
     started_s = time.monotonic()
     try:
@@ -51,7 +53,9 @@ async def _ask(url: str, body: bytes, headers: Mapping[str, str]) -> Outcome:
         lines += [f"{name}: {value}" for name, value in headers.items()]
         writer.write(("\r\n".join(lines) + "\r\n\r\n").encode() + body)
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-        answered = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:] if line)}
+        answered = {
+            name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:] if line)
+        }
         outcome = Outcome(int(head[0].split()[1]), answered)
         outcome.body = await _body(reader, answered)
         return outcome
@@ -75,9 +79,7 @@ async def all_at_once(requests: Iterable[Callable[[], Awaitable[Outcome]]]) -> l
     return await asyncio.gather(*(request() for request in requests))
 
 
-async def a_few_at_a_time(
-    requests: Iterable[Callable[[], Awaitable[Outcome]]], *, at_once: int
-) -> list[Outcome]:
+async def a_few_at_a_time(requests: Iterable[Callable[[], Awaitable[Outcome]]], *, at_once: int) -> list[Outcome]:
     """Every request, with so many in flight."""
     waiting = iter(requests)
     outcomes: list[Outcome] = []

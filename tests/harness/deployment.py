@@ -1,8 +1,8 @@
 """
 Deployments: a whole Narrows as processes of this machine.
 
-`Together` is one process, as `make run`; `Apart` is one process per service and replica around a Redis, as in a cluster. Both give
-the same handles, so the same tests run on both.
+`Together` is one process, as `make run`; `Apart` is one process per service and replica around a Redis, as in a
+cluster. Both give the same handles, so the same tests run on both.
 """
 
 from __future__ import annotations
@@ -79,7 +79,9 @@ class Deployment:
         rows: list[dict[str, object]] = answer["result"]
         return rows
 
-    def log(self, log_id: str, account: str = "local", gateway: str = "main", timeout_s: float = 8) -> dict[str, object]:
+    def log(
+        self, log_id: str, account: str = "local", gateway: str = "main", timeout_s: float = 8
+    ) -> dict[str, object]:
         """One log; waits until it is there."""
         url = f"{self.admin}/client/v4/accounts/{account}/ai-gateway/gateways/{gateway}/logs/{log_id}"
         deadline_s = time.monotonic() + timeout_s

@@ -1,14 +1,17 @@
 """
 Processes: one `narrows` command as a child, with its ports, its log and its readiness.
 
-Ports are asked from the kernel before the child starts, so that several deployments run side by side. A child that ends
-early fails the test with the end of its log.
+Ports are chosen before the child starts, so that several deployments run side by side, and from below those that the
+kernel gives to outgoing connections, so that none of these takes one meanwhile. A child that ends early fails the test
+with the end of its log.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -22,13 +25,16 @@ from pathlib import Path
 START_S = 30.0
 STOP_S = 20.0
 NARROWS = Path(sys.executable).with_name("narrows")
+PORTS = range(10_240, 32_000)
 _LOG_TAIL = 4000
 
 
 def unused_port() -> int:
     """A port that nobody has right now."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
+    for port in random.sample(PORTS, 100):
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise AssertionError("no port is free")
 
 
 def clean_environment(extra: Mapping[str, str]) -> dict[str, str]:
@@ -42,7 +48,9 @@ def clean_environment(extra: Mapping[str, str]) -> dict[str, str]:
 class NarrowsProcess:
     """One `narrows run`. `health` is the address of its `/readyz`."""
 
-    def __init__(self, name: str, arguments: list[str], environment: Mapping[str, str], *, health: str, log: Path) -> None:
+    def __init__(
+        self, name: str, arguments: list[str], environment: Mapping[str, str], *, health: str, log: Path
+    ) -> None:
         self.name = name
         self.health = health
         self.log = log

@@ -34,7 +34,12 @@ def test_cookies_pass_only_where_the_operator_allows_them() -> None:
 
 def test_options_are_taken_out_under_their_short_names_and_old_ones_too() -> None:
     sorted_headers = HeaderSorter().sort(
-        [(b"cf-aig-max-attempts", b" 3 "), (b"CF-AIG-Event-Id", b"e"), (b"cf-skip-cache", b"true"), (b"cf-aig-new", b"")]
+        [
+            (b"cf-aig-max-attempts", b" 3 "),
+            (b"CF-AIG-Event-Id", b"e"),
+            (b"cf-skip-cache", b"true"),
+            (b"cf-aig-new", b""),
+        ]
     )
 
     assert sorted_headers.options == {"max-attempts": "3", "event-id": "e", "skip-cache": "true", "new": ""}

@@ -37,7 +37,13 @@ def test_a_malformed_option_is_refused_by_its_headers_name(name: str, value: str
 
 def test_the_bounds_themselves_are_allowed() -> None:
     options = parse_options(
-        {"max-attempts": "5", "retry-delay": "5000", "request-timeout": "1", "cache-ttl": "2592000", "skip-cache": "TRUE"}
+        {
+            "max-attempts": "5",
+            "retry-delay": "5000",
+            "request-timeout": "1",
+            "cache-ttl": "2592000",
+            "skip-cache": "TRUE",
+        }
     )
 
     assert (options.attempts_max, options.delay_ms, options.first_byte_ms) == (5, 5000, 1)
