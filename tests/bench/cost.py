@@ -28,9 +28,10 @@ MOCK_PORT, NGINX_PORT = 9100, 9201
 TOKEN = "bench-token"
 BODY = (
     '{"model":"gpt-4o-mini","messages":[{"role":"system","content":"You are a helpful assistant that answers questions '
-    'about the weather, the news and the state of the world in short and friendly sentences."},{"role":"user","content":'
-    '"Hello there, number %N%. Please tell me, in about one hundred words, what the quick brown fox did when it met the '
-    'lazy dog on the way to the market, and whether anyone noticed."}],"temperature":0.2,"max_tokens":256%STREAM%}'
+    'about the weather, the news and the state of the world in short and friendly sentences."},{"role":"user",'
+    '"content":"Hello there, number %N%. Please tell me, in about one hundred words, what the quick brown fox did when '
+    'it met the lazy dog on the way to the market, and whether anyone noticed."}],"temperature":0.2,"max_tokens":256'
+    "%STREAM%}"
 )
 RESOURCES = f"""\
 apiVersion: narrows.dev/v1alpha1

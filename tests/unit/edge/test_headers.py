@@ -13,9 +13,21 @@ def test_order_case_and_duplicates_of_what_passes_stay() -> None:
 
 def test_hop_by_hop_headers_and_traces_of_proxies_stop() -> None:
     names = [
-        b"Host", b"Connection", b"Keep-Alive", b"TE", b"Trailer", b"Transfer-Encoding", b"Upgrade",
-        b"Proxy-Authorization", b"Forwarded", b"X-Forwarded-For", b"x-forwarded-anything", b"X-Real-IP", b"Via", b"Cookie",
-    ]  # fmt: skip
+        b"Host",
+        b"Connection",
+        b"Keep-Alive",
+        b"TE",
+        b"Trailer",
+        b"Transfer-Encoding",
+        b"Upgrade",
+        b"Proxy-Authorization",
+        b"Forwarded",
+        b"X-Forwarded-For",
+        b"x-forwarded-anything",
+        b"X-Real-IP",
+        b"Via",
+        b"Cookie",
+    ]
 
     assert HeaderSorter().sort([(name, b"x") for name in names]).passing == []
 
