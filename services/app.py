@@ -34,7 +34,6 @@ from services.contracts.cache.conversation import EXCHANGE
 from services.contracts.limiter.conversation import LEASE
 from services.contracts.router.conversation import REPORT, WATCH
 from services.kit.clock import SystemClock
-from services.kit.errors import SettingsInvalid
 from services.kit.files import locked_folder
 from services.kit.health import Dependencies
 from services.kit.health_server import health_routes, health_server
@@ -214,10 +213,9 @@ class App:
     def _open_analytics(self, parts: Parts) -> AbstractAsyncContextManager[Analytics]:
         from services.analytics.module import open_analytics
 
-        if self.settings.stores.clickhouse_url is not None:
-            raise SettingsInvalid("NARROWS_CLICKHOUSE_URL: not built yet; leave it unset, logs are then kept here")
         return open_analytics(
             folder=self.settings.stores.data_dir / "analytics",
+            clickhouse_url=self.settings.stores.clickhouse_url,
             clock=self.clock,
             tracer=parts[self._tracing]("analytics"),
             metrics=self.metrics,
