@@ -51,10 +51,10 @@ def test_the_readme_is_true(tmp_path: Path, measured: Measured) -> None:
     steps = commands((clone / "README.md").read_text())
     environment = clean_environment({"HOME": str(tmp_path), "PATH": os.environ["PATH"]})
     started_s = time.monotonic()
-    log = (tmp_path / "make-run.log").open("wb")
-    running = subprocess.Popen(
-        ["make", "run"], cwd=clone, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
-    )
+    with (tmp_path / "make-run.log").open("wb") as log:
+        running = subprocess.Popen(
+            ["make", "run"], cwd=clone, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+        )
     try:
         while status_of("http://127.0.0.1:8789/readyz") != 200:
             assert running.poll() is None, (tmp_path / "make-run.log").read_text()[-3000:]
