@@ -23,6 +23,9 @@ TEXT: Final = "text"
 # A leaf beyond this is not made into an object on the slow way.
 _LEAF_BYTES_MAX: Final = 65_536
 
+_UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What decoding raises for octets that are no UTF-8 and for nesting without end, beside its own error."""
+
 Found = dict[str, Any]
 """Slot to its first value that is not null; `text` to the number of its bytes, all its paths together."""
 
@@ -61,9 +64,9 @@ class FieldReader:
             _collect(self._root, self._one.decode(document), found, {})
         except msgspec.ValidationError:
             found.clear()
-            _collect_slowly(self._root, _checked(document), found)
-        except msgspec.DecodeError as error:
-            raise NotJson(str(error)) from error
+            _read_slowly(self._root, _checked(document), found)
+        except _UNREADABLE as error:
+            raise NotJson(type(error).__name__) from error
         return found
 
     def read_list(self, document: bytes) -> list[Found]:
@@ -74,10 +77,10 @@ class FieldReader:
             raws = _items(_checked(document))
             founds: list[Found] = [{} for _ in raws]
             for raw, found in zip(raws, founds, strict=True):
-                _collect_slowly(self._root, raw, found)
+                _read_slowly(self._root, raw, found)
             return founds
-        except msgspec.DecodeError as error:
-            raise NotJson(str(error)) from error
+        except _UNREADABLE as error:
+            raise NotJson(type(error).__name__) from error
         founds = [{} for _ in items]
         for item, found in zip(items, founds, strict=True):
             _collect(self._root, item, found, {})
@@ -140,6 +143,14 @@ def _collect(node: _Node, values: dict[str, Any], found: Found, ranks: dict[str,
             _collect(child, value, found, ranks)
 
 
+def _read_slowly(root: _Node, document: msgspec.Raw, found: Found) -> None:
+    """Field by field. Raises NotJson where a field cannot be read at all."""
+    try:
+        _collect_slowly(root, document, found)
+    except _UNREADABLE as error:
+        raise NotJson(type(error).__name__) from error
+
+
 def _collect_slowly(node: _Node, document: msgspec.Raw, found: Found) -> None:
     try:
         members = msgspec.json.decode(document, type=dict[str, msgspec.Raw])
@@ -183,5 +194,5 @@ def _checked(document: bytes) -> msgspec.Raw:
     """The document, read to its end: a wrong type may have hidden that it is not JSON at all."""
     try:
         return msgspec.json.decode(document, type=msgspec.Raw)
-    except msgspec.DecodeError as error:
-        raise NotJson(str(error)) from error
+    except _UNREADABLE as error:
+        raise NotJson(type(error).__name__) from error

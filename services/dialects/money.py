@@ -125,7 +125,7 @@ def parse_custom_cost(text: str) -> Rate:
     """The rate that `cf-aig-custom-cost` names, in USD per token. Raises Malformed, naming the header."""
     try:
         given: Any = msgspec.json.decode(text)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise _malformed("must be JSON") from error
     if not isinstance(given, dict) or not given.keys() <= set(_CUSTOM_COST_FIELDS):
         raise _malformed(f"must be an object of {', '.join(_CUSTOM_COST_FIELDS)}")

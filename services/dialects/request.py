@@ -21,6 +21,9 @@ from services.dialects.paths import format_of, is_stream_path, model_in_path
 _LOOK_BYTES_MAX = 65_536
 _MODEL_BYTES_MAX = 256
 
+# A model's name becomes a header, a metric's label and a part of counters' keys; no provider has a longer one.
+MODEL_LENGTH_MAX = 256
+
 # Before an embedded file: a data URL, or a member called `data`. A shorter one is no file.
 _FILE_MARKS = (b";base64,", b'"data":')
 _FILE_BYTES_MIN = 16_384
@@ -92,7 +95,7 @@ class RequestReader:
         is_path_first = path_model and (dialect in _PATH_FIRST or not body_model)
         return RequestFacts(
             format=form,
-            model=path_model if is_path_first else body_model,
+            model=_bounded(path_model if is_path_first else body_model),
             is_stream=found.get("stream") is True or is_stream_path(path),
             tokens_out_max=_tokens_out_max(found),
             size_bytes=text_size_bytes(body),
@@ -139,6 +142,13 @@ def _tokens_out_max(found: Found) -> int | None:
 
 def _text(value: object) -> str:
     return value if isinstance(value, str) else ""
+
+
+def _bounded(model: str) -> str:
+    """The name, short enough and fit for any encoding: a path may hold octets that are no UTF-8."""
+    if len(model) <= MODEL_LENGTH_MAX and model.isascii():
+        return model
+    return model[:MODEL_LENGTH_MAX].encode("utf-8", "replace").decode()
 
 
 def _found_in_form(body: bytes) -> Found:

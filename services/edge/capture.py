@@ -7,15 +7,30 @@ the path of the answer; what is cut says so.
 
 from __future__ import annotations
 
+import codecs
+
 from services.dialects.codings import decode_bounded
 
 _TEXT = ("application/json", "text/", "application/x-ndjson", "application/xml", "application/x-www-form-urlencoded")
+_LOOK_BYTES = 512
+_utf8_decoder = codecs.getincrementaldecoder("utf-8")
+"""Takes a character that is cut off for what it is."""
 
 
 def is_text(content_type: str) -> bool:
     """Whether a payload of this content type may be kept in the log; an unnamed one is not."""
     lower = content_type.strip().lower()
     return lower.startswith(_TEXT) or "+json" in lower
+
+
+def looks_like_text(payload: bytes) -> bool:
+    """Whether a payload that names no content type begins like text: binary ones are never kept."""
+    beginning = payload[:_LOOK_BYTES]
+    try:
+        _utf8_decoder().decode(beginning)
+    except UnicodeDecodeError:
+        return False
+    return b"\0" not in beginning
 
 
 class Capture:

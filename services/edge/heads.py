@@ -43,9 +43,15 @@ def request_head(step: Step, *, stored_key: str = "", traceparent: str = "") -> 
 
 
 def _framing(step: Step) -> bytes:
-    """The framing header of a body that came without a length of its own; empty for a request without a body."""
+    """
+    The framing header of a body that has none among the headers; empty for a request without a body.
+
+    A client can have its own `Content-Length` dropped (`Connection: content-length`); without another one the provider
+    would take the body for the next request.
+    """
     if isinstance(step.body, StreamedBody):
-        return b"Transfer-Encoding: chunked\r\n" if step.body.length_bytes is None else b""
+        length = step.body.length_bytes
+        return b"Transfer-Encoding: chunked\r\n" if length is None else b"Content-Length: %d\r\n" % length
     if step.body or step.method in _BODY_METHODS:
         return b"Content-Length: %d\r\n" % len(step.body)
     return b""

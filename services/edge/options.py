@@ -187,7 +187,7 @@ def _metadata(value: str | None) -> dict[str, MetadataValue]:
         return {}
     try:
         decoded = msgspec.json.decode(value.encode("utf-8", "surrogateescape"))
-    except (msgspec.DecodeError, UnicodeError):
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
         return {}
     if not isinstance(decoded, dict) or not all(
         isinstance(item, str | int | float | bool) for item in decoded.values()

@@ -1,8 +1,9 @@
 """
 Record: the log row and the payloads of one finished request.
 
-Everything that could be a secret stays out by construction: no header, no query and no key has a field here.
-Strings that a client chose are bounded. Cost is in billionths of a dollar, so that sums are exact, and None when
+Everything that could be a secret stays out by construction: no header, no query and no key has a field here, and of a
+universal body, which carries the providers' keys, only the answering step's `query` is kept. Strings that a client
+chose are bounded. Cost is in billionths of a dollar, so that sums are exact, and None when
 the rate is unknown.
 """
 
@@ -11,7 +12,7 @@ from __future__ import annotations
 import msgspec
 
 from services.contracts.analytics.values import Ended, LogBody, LogRow, UsageSource
-from services.edge.capture import Capture, is_text
+from services.edge.capture import Capture, is_text, looks_like_text
 from services.edge.exchange import Exchange
 from services.edge.headers import value_of
 from services.edge.options import NOTHING, Options
@@ -103,10 +104,10 @@ def log_row(exchange: Exchange, step: Step | None, bill: Bill, ending: Ending, *
     )
 
 
-def log_body(exchange: Exchange, row: LogRow) -> LogBody | None:
+def log_body(exchange: Exchange, step: Step | None, row: LogRow) -> LogBody | None:
     """The payloads; None when nothing may be kept or there is none."""
     capture = exchange.relayed.capture if exchange.has("relayed") else None
-    request = _request_capture(exchange)
+    request = _request_capture(exchange, step)
     if capture is None and request is None:
         return None
     request_text = request.text() if request is not None else ""
@@ -124,19 +125,19 @@ def log_body(exchange: Exchange, row: LogRow) -> LogBody | None:
     )
 
 
-def _request_capture(exchange: Exchange) -> Capture | None:
-    """The request's text: of a held body made now, of a streamed one what was kept as it passed."""
-    if not exchange.has("received"):
+def _request_capture(exchange: Exchange, step: Step | None) -> Capture | None:
+    """The request's text as the provider got it: a held body's beginning, or what was kept of one in passing."""
+    if step is None:
         return None
-    received = exchange.received
-    if received.reader is not None:
-        return received.reader.capture
-    headers = exchange.arrival.raw_headers
-    if not received.body or not is_text(value_of(headers, b"content-type").decode("latin-1") or "text/"):
+    if not isinstance(step.body, bytes):
+        reader = exchange.received.reader
+        return reader.capture if reader is not None else None
+    content_type = value_of(step.headers, b"content-type").decode("latin-1")
+    if not step.body or not (is_text(content_type) or (not content_type and looks_like_text(step.body))):
         return None
-    coding = value_of(headers, b"content-encoding").decode("latin-1").lower()
+    coding = value_of(step.headers, b"content-encoding").decode("latin-1").lower()
     capture = Capture(bytes_max=exchange.resolved.gateway.logs.payload_bytes_max, coding=coding)
-    capture.add(received.body)
+    capture.add(step.body)
     return capture
 
 

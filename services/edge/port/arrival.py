@@ -29,6 +29,7 @@ class Arrival:
         "arrived_s",
         "connection",
         "headers",
+        "is_chunked",
         "is_http_1_0",
         "is_last",
         "is_upgrade",
@@ -53,6 +54,7 @@ class Arrival:
         self.payload = payload
         self.connection = connection
         self.is_http_1_0 = message.version == HttpVersion10
+        self.is_chunked = bool(message.chunked)
         self.is_last = bool(message.should_close)
         self.is_upgrade = bool(message.upgrade)
         self.arrived_s = time.monotonic()

@@ -38,13 +38,18 @@ class BodyMemory:
 
 
 def declared_length(arrival: Arrival) -> int | None:
-    """`Content-Length` in bytes; None for a chunked body. Raises Malformed."""
-    value = arrival.headers.get("Content-Length")
-    if value is None:
-        return None if "Transfer-Encoding" in arrival.headers else 0
-    if not (value.isascii() and value.isdigit()):
-        raise Malformed(f"Content-Length: must be a whole number, is {value[:40]!r}")
-    return int(value)
+    """`Content-Length` in bytes; None for a chunked body. The parser has made sure that there is only one of them."""
+    return None if arrival.is_chunked else int(arrival.headers.get("Content-Length", "0"))
+
+
+def refuse_lost_codings(arrival: Arrival) -> None:
+    """
+    A transfer coding ends at this hop, and only chunks are undone here: what else is in it would be lost unnoticed.
+
+    Raises Malformed.
+    """
+    if arrival.is_chunked and arrival.headers.get("Transfer-Encoding", "").strip().lower() != "chunked":
+        raise Malformed("Transfer-Encoding: must be chunked; for a coding of the content itself use Content-Encoding")
 
 
 def arrived_whole(arrival: Arrival) -> bytes | None:

@@ -13,7 +13,14 @@ import msgspec
 from services.edge.capture import Capture, is_text
 from services.edge.exchange import Exchange
 from services.edge.plan import Plan, StreamedBody
-from services.edge.port.body import BodyMemory, BodyReader, arrived_whole, declared_length, too_large
+from services.edge.port.body import (
+    BodyMemory,
+    BodyReader,
+    arrived_whole,
+    declared_length,
+    refuse_lost_codings,
+    too_large,
+)
 from services.edge.surfaces import native, universal
 from services.edge.surfaces.steps import StepBuilder
 from services.kit.errors import MethodNotAllowed, NotBuilt
@@ -63,6 +70,7 @@ class Receiver:
         self, exchange: Exchange, *, is_needed_whole: bool
     ) -> tuple[bytes | StreamedBody, BodyReader | None, int]:
         arrival = exchange.arrival
+        refuse_lost_codings(arrival)
         here = arrived_whole(arrival)
         length = len(here) if here is not None else declared_length(arrival)
         if length is not None and length > self._body_bytes_max:

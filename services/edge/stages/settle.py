@@ -80,7 +80,7 @@ class Settler:
         is_body_kept = logs.are_payloads_kept and options.collect_log_payload is not False
         self._spool.append(
             row,
-            log_body(exchange, row) if is_body_kept else None,
+            log_body(exchange, step, row) if is_body_kept else None,
             traceparent=exchange.span.traceparent if exchange.span is not None else "",
         )
 

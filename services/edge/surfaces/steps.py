@@ -8,6 +8,8 @@ client's. Origins are parsed once per base URL and remembered.
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 
 from services.contracts.router.values import Gateway, Provider
@@ -20,6 +22,8 @@ from services.edge.upstream.origin import Origin
 from services.kit.errors import Malformed
 
 _ORIGINS_MAX = 1024
+_NOT_IN_TARGET = re.compile(rb"[\x00-\x20\x7f]")
+"""Octets that end a request line or a header: what follows them would be a header or a request of the client's own."""
 
 
 class StepDraft(msgspec.Struct, frozen=True):
@@ -50,7 +54,10 @@ class StepBuilder:
             raise Malformed("the path has a dot segment; write it without `.` and `..`")
         base_url, rest = resolve_target(provider, draft.path, account=gateway.account)
         origin, base_path = self._origin(base_url, is_private_allowed=provider.is_private_allowed)
-        target = f"{base_path}/{rest}{draft.query}" if rest else f"{base_path or '/'}{draft.query}"
+        text = f"{base_path}/{rest}{draft.query}" if rest else f"{base_path or '/'}{draft.query}"
+        target = text.encode("utf-8", "surrogateescape")
+        if _NOT_IN_TARGET.search(target):
+            raise Malformed("the path and query must be percent-encoded: they have a space or a control character")
         body = draft.body
         return Step(
             index=draft.index,
@@ -58,7 +65,7 @@ class StepBuilder:
             base_url=base_url,
             origin=origin,
             method=draft.method,
-            target=target.encode("utf-8", "surrogateescape"),
+            target=target,
             path=draft.path,
             headers=_headers(draft),
             body=body,

@@ -53,18 +53,22 @@ def plan(exchange: Exchange, body: bytes, *, builder: StepBuilder) -> Plan:
 def _decode(body: bytes) -> list[_WireStep]:
     try:
         return _decode_strictly(body)
-    except msgspec.DecodeError as error:
+    except Malformed:
         repaired = without_trailing_commas(body)
         if repaired == body:
-            raise Malformed(f"the body must be a JSON array of steps: {error}") from None
-    try:
-        return _decode_strictly(repaired)
-    except msgspec.DecodeError as error:
-        raise Malformed(f"the body must be a JSON array of steps: {error}") from None
+            raise
+    return _decode_strictly(repaired)
 
 
 def _decode_strictly(body: bytes) -> list[_WireStep]:
-    return [_ONE_STEP.decode(body)] if body.lstrip()[:1] == b"{" else _STEPS.decode(body)
+    try:
+        return [_ONE_STEP.decode(body)] if body[:256].lstrip()[:1] == b"{" else _STEPS.decode(body)
+    except msgspec.DecodeError as error:
+        raise Malformed(f"the body must be a JSON array of steps: {error}") from None
+    except UnicodeDecodeError:
+        raise Malformed("the body must be a JSON array of steps: its text is not UTF-8") from None
+    except RecursionError:
+        raise Malformed("the body must be a JSON array of steps: it is nested too deeply") from None
 
 
 def _step(exchange: Exchange, index: int, wire: _WireStep, builder: StepBuilder) -> Step:

@@ -1,0 +1,173 @@
+"""
+A whole edge in this process, between a raw client and whatever provider a test wants.
+
+Configuration, limits and the cache are the real services, spoken to in process; only analytics is a shelf that keeps
+the rows. Everything is closed with the block, and what is closed must have given back all memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from services.cache.module import open_cache
+from services.contracts.analytics.conversation import INGEST
+from services.contracts.analytics.values import LogBody, LogRow
+from services.contracts.cache.conversation import EXCHANGE
+from services.contracts.limiter.conversation import LEASE
+from services.contracts.router.conversation import REPORT, WATCH
+from services.contracts.router.values import Catalogue
+from services.dialects.catalogue import catalogue
+from services.edge.configuration.configuration import RouterLinks
+from services.edge.module import Edge, EdgeContext, EdgeLinks, EdgeSettings, open_edge
+from services.edge.upstream.proxies import ProxyRules
+from services.kit.clock import SystemClock
+from services.kit.health import Dependencies
+from services.kit.rpc.local import local_links
+from services.kit.telemetry.metrics import Metrics
+from services.kit.telemetry.tracing import NoTracer, Tracer
+from services.limiter.module import open_limiter
+from services.router.module import router_module
+from services.router.settings import RouterSettings
+from tests.protocol.port.raw import RawClient
+from tests.unit.edge.spool.analytics import Shelf, rows_of
+
+_WAIT_S = 5.0
+
+
+class RunningEdge:
+    """An edge that serves, and what it did."""
+
+    def __init__(self, edge: Edge, shelf: Shelf, metrics: Metrics, folder: Path) -> None:
+        self.edge = edge
+        self.shelf = shelf
+        self.metrics = metrics
+        self.folder = folder
+        self._clients: list[RawClient] = []
+
+    async def connect(self) -> RawClient:
+        """A new connection to the data port."""
+        client = await RawClient.open(*self.edge.address)
+        self._clients.append(client)
+        return client
+
+    @property
+    def rows(self) -> list[LogRow]:
+        """What has reached analytics."""
+        return [row for batch in self.shelf.batches for row in rows_of(batch)]
+
+    @property
+    def bodies(self) -> list[LogBody]:
+        """The payloads that have."""
+        lines = [line for batch in self.shelf.batches for line in batch.bodies.splitlines()]
+        return [msgspec.json.decode(line, type=LogBody) for line in lines]
+
+    async def row(self, log_id: str = "") -> LogRow:
+        """The row of that id, or the only one; waits until it is there."""
+        await until(lambda: any(not log_id or row.id == log_id for row in self.rows))
+        return next(row for row in self.rows if not log_id or row.id == log_id)
+
+    async def quiet(self) -> None:
+        """Returns when no request is in flight."""
+        await until(lambda: self.edge.port.in_flight == 0)
+
+    async def leave(self) -> None:
+        """Close every client."""
+        for client in self._clients:
+            await client.close()
+
+
+async def until(is_so: Callable[[], bool], *, timeout_s: float = _WAIT_S) -> None:
+    """Wait for something that other tasks bring about."""
+    async with asyncio.timeout(timeout_s):
+        while not is_so():
+            await asyncio.sleep(0.002)
+
+
+@asynccontextmanager
+async def running_edge(
+    folder: Path,
+    resources: str,
+    *,
+    simulator_url: str | None = None,
+    environment: Mapping[str, str] | None = None,
+    tracer: Tracer | None = None,
+    **settings: Any,
+) -> AsyncIterator[RunningEdge]:
+    """An edge on any port. `settings` go over the usual ones."""
+    clock, metrics, shelf = SystemClock(), Metrics(), Shelf()
+    async with AsyncExitStack() as stack:
+        links = await _links(stack, folder, resources, simulator_url, dict(environment or {}), metrics, shelf)
+        context = EdgeContext("edge-under-test", clock, tracer or NoTracer(), metrics, lambda: b"{}")
+        edge = await stack.enter_async_context(
+            open_edge(settings=replace(_settings(folder), **settings), links=links, context=context)
+        )
+        await until(lambda: edge.configuration.current is not None)
+        running = RunningEdge(edge, shelf, metrics, folder)
+        stack.push_async_callback(running.leave)
+        yield running
+
+
+async def _links(
+    stack: AsyncExitStack,
+    folder: Path,
+    resources: str,
+    simulator_url: str | None,
+    environment: dict[str, str],
+    metrics: Metrics,
+    shelf: Shelf,
+) -> EdgeLinks:
+    clock, tracer = SystemClock(), NoTracer()
+    file = folder / "resources.yaml"
+    file.write_text(resources)
+    enter = stack.enter_async_context
+    router = await enter(
+        router_module(
+            settings=RouterSettings(resources=str(file), environment=environment),
+            clock=clock,
+            tracer=tracer,
+            metrics=Metrics(),
+            catalogue=Catalogue(catalogue(simulator_url=simulator_url), {}),
+        )
+    )
+    assert not router.refusals, router.refusals
+    shared: dict[str, Any] = {
+        "clock": clock,
+        "tracer": tracer,
+        "metrics": Metrics(),
+        "dependencies": Dependencies(clock=clock),
+    }
+    limiter = await enter(open_limiter(redis_url=None, **shared))
+    cache = await enter(open_cache(redis_url=None, instance="cache-under-test", **shared))
+    return EdgeLinks(
+        router=RouterLinks(
+            watch=await enter(local_links(WATCH, router.watch, clock=clock)),
+            report=await enter(local_links(REPORT, router.report, clock=clock)),
+        ),
+        lease=await enter(local_links(LEASE, limiter, clock=clock)),
+        exchange=await enter(local_links(EXCHANGE, cache, clock=clock)),
+        ingest=await enter(local_links(INGEST, shelf, clock=clock)),
+    )
+
+
+def _settings(folder: Path) -> EdgeSettings:
+    return EdgeSettings(
+        host="127.0.0.1",
+        port=0,
+        folder=folder / "edge",
+        body_memory_bytes=64 * 1024 * 1024,
+        body_bytes_max=1024 * 1024,
+        connections_max=100,
+        spool_bytes=64 * 1024 * 1024,
+        drain_s=2.0,
+        proxies=ProxyRules(),
+    )
+
+
+Serve = Callable[..., Awaitable[RunningEdge]]

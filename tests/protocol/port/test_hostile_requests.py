@@ -1,0 +1,115 @@
+"""Requests that want to be two requests, or to break what reads them. None reaches a provider as more than it is."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.protocol.port.edges import RunningEdge
+from tests.protocol.port.provider import Provider, header_of
+from tests.protocol.port.raw import post, request
+
+CHAT = "/v1/local/main/openai/chat/completions"
+DEEP = b"[" * 60_000 + b"]" * 60_000
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "models HTTP/1.1\r\nX-Injected: 1\r\n\r\nGET /second",
+        "models\nX: 1",
+        "a b",
+        "a\tb",
+        "models?x=\r\n",
+        "models\u007f",
+        "models\u0000",
+    ],
+)
+async def test_an_endpoint_cannot_end_its_request_line(edge: RunningEdge, provider: Provider, endpoint: str) -> None:
+    client = await edge.connect()
+    steps = [{"provider": "openai", "endpoint": endpoint, "query": {}}]
+
+    answer = await client.ask(post("/v1/local/main", json.dumps(steps).encode()))
+
+    assert answer.status == 400
+    assert "percent-encoded" in answer.json()["error"][0]["message"]
+    assert provider.received == []
+
+
+@pytest.mark.parametrize("value", ["a\r\nX-Injected: 1", "a\nb", "a\u0000b"])
+async def test_a_steps_header_cannot_become_two(edge: RunningEdge, provider: Provider, value: str) -> None:
+    client = await edge.connect()
+    steps = [{"provider": "openai", "endpoint": "models", "headers": {"X-One": value}, "query": {}}]
+
+    answer = await client.ask(post("/v1/local/main", json.dumps(steps).encode()))
+
+    assert answer.status == 400
+    assert provider.received == []
+
+
+@pytest.mark.parametrize("size", [10, 200_000])
+async def test_a_body_keeps_its_length_when_the_client_has_it_dropped(
+    edge: RunningEdge, provider: Provider, size: int
+) -> None:
+    client = await edge.connect()
+    body = b"GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n".ljust(size, b"x")
+
+    answer = await client.ask(request(CHAT, b"Connection: content-length", method=b"POST", body=body))
+
+    assert answer.status == 200
+    assert [each.body for each in provider.received] == [body]
+    assert header_of(provider.last, "content-length") == [str(len(body))]
+
+
+@pytest.mark.parametrize("body", [b'{"model":"\xff"}', b'{"model":' + DEEP + b"}", b'{"messages":' + DEEP + b"}"])
+async def test_a_body_that_cannot_be_read_is_the_providers_business(
+    edge: RunningEdge, provider: Provider, body: bytes
+) -> None:
+    client = await edge.connect()
+
+    answer = await client.ask(post(CHAT, body))
+
+    assert answer.status == 200
+    assert provider.last.body == body
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'[{"provider":"openai","endpoint":"\xff"}]',
+        b'[{"provider":"openai","query":' + DEEP + b"}]",
+        b"[" + b"\xff" * 9,
+    ],
+)
+async def test_a_universal_body_that_cannot_be_read_is_400(edge: RunningEdge, body: bytes) -> None:
+    client = await edge.connect()
+
+    answer = await client.ask(post("/v1/local/main", body))
+
+    assert answer.status == 400
+    assert answer.get("cf-aig-error-code") == "2004"
+
+
+async def test_a_model_of_any_length_becomes_no_header_of_that_length(edge: RunningEdge, provider: Provider) -> None:
+    client = await edge.connect()
+    body = b'{"model":"%b"}' % (b"m" * 50_000)
+
+    answer = await client.ask(post(CHAT, body))
+
+    assert provider.last.body == body
+    assert len(answer.get("cf-aig-model") or "") <= 256
+
+
+@pytest.mark.parametrize("coding", [b"gzip, chunked", b"gzip", b"identity", b"chunked, chunked"])
+async def test_a_transfer_coding_that_would_be_lost_is_refused(
+    edge: RunningEdge, provider: Provider, coding: bytes
+) -> None:
+    client = await edge.connect()
+
+    answer = await client.ask(
+        request(CHAT, b"Transfer-Encoding: " + coding, method=b"POST", body=b"2\r\n{}\r\n0\r\n\r\n")
+    )
+
+    assert answer.status == 400
+    assert provider.received == []
