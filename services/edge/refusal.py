@@ -16,6 +16,7 @@ from services.dialects.formats import ErrorShape
 from services.edge.exchange import Exchange
 from services.edge.heads import answer_head
 from services.edge.own_headers import own_headers
+from services.edge.surfaces.address import Address, parse_hosted, parse_target
 from services.kit.errors import NarrowsError
 
 
@@ -38,8 +39,20 @@ def refuse(exchange: Exchange, error: NarrowsError) -> None:
 def _shape(exchange: Exchange) -> ErrorShape:
     """By where the request went: the surface, the provider's dialect and the path."""
     if not exchange.has("resolved"):
-        return "plain"
+        return shape_of_target(exchange.arrival.target)
     resolved = exchange.resolved
-    address = resolved.address
-    dialect = resolved.provider.dialect if resolved.provider is not None else ""
+    return _shape_of(resolved.address, resolved.provider.dialect if resolved.provider is not None else "")
+
+
+def shape_of_target(target: str) -> ErrorShape:
+    """The shape for a request that was refused before its gateway and provider were known: what its path promises."""
+    is_hosted = not target.startswith("/v1/")
+    try:
+        address = parse_hosted(target, "", "") if is_hosted else parse_target(target)
+    except NarrowsError:
+        return "plain"
+    return _shape_of(address, "")
+
+
+def _shape_of(address: Address, dialect: str) -> ErrorShape:
     return shape_of("native" if address.kind == "run" else address.kind, dialect, address.path)
