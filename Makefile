@@ -59,7 +59,7 @@ image: ## build the container image
 	$(CONTAINER) build --network host -f deploy/Dockerfile -t $(IMAGE) .
 
 clean: ## remove what was installed and built, but no data
-	rm -rf $(VENV) build dist results *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) build dist results tests/harness/node/node_modules *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 # Installing. Each line does nothing when the lock file it stands for is installed already.
 environment environment-dev environment-acceptance:

@@ -52,9 +52,11 @@ FILE = {
 
 
 def answer(request: Recorded, url: str) -> Canned | None:
-    """A prediction made with `Prefer: wait` comes finished."""
+    """A prediction made with `Prefer: wait` comes finished; a model called `error/422` is refused with that status."""
     path = request.path.removeprefix("/v1").strip("/")
     match request.method, path.split("/"):
+        case "POST", ["models", "error", status, "predictions"]:
+            return document({"detail": f"refused with {status}", "status": int(status)}, status=int(status))
         case "POST", ["predictions"] | ["models", _, _, "predictions"] | ["deployments", _, _, "predictions"]:
             is_waiting = "wait" in request.header("prefer")
             status = "succeeded" if is_waiting else "starting"
@@ -66,22 +68,29 @@ def answer(request: Recorded, url: str) -> Canned | None:
         case "GET", ["stream", _]:
             output = [f"event: output\nid: {index}\ndata: {piece}\n\n" for index, piece in enumerate(PIECES)]
             return stream(piece.encode() for piece in (*output, "event: done\ndata: {}\n\n"))
-        case "GET", ["models"]:
-            return document({"next": None, "previous": None, "results": [MODEL]})
-        case "QUERY", ["models"]:
-            return document(
-                {"next": None, "previous": None, "results": [{**MODEL, "description": request.body.decode()}]}
-            )
-        case "GET", ["models", owner, name]:
-            return document({**MODEL, "owner": owner, "name": name})
-        case "GET", ["models", _, _, "versions", version]:
-            return document({**VERSION, "id": version})
-        case "GET", ["models", _, _, "versions"]:
-            return document({"next": None, "previous": None, "results": [VERSION]})
         case "POST", ["files"]:
             return document({**FILE, "size": len(request.body)}, status=201)
         case "DELETE", ["files", _]:
             return Canned((b"",), status=204)
+        case _, ["models", *rest]:
+            return _models(request, rest)
+        case _:
+            return None
+
+
+def _models(request: Recorded, rest: list[str]) -> Canned | None:
+    page = {"next": None, "previous": None}
+    match request.method, rest:
+        case "GET", []:
+            return document({**page, "results": [MODEL]})
+        case "QUERY", []:
+            return document({**page, "results": [{**MODEL, "description": request.body.decode()}]})
+        case "GET", [owner, name]:
+            return document({**MODEL, "owner": owner, "name": name})
+        case "GET", [_, _, "versions", version]:
+            return document({**VERSION, "id": version})
+        case "GET", [_, _, "versions"]:
+            return document({**page, "results": [VERSION]})
         case _:
             return None
 

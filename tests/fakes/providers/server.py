@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import threading
 import zlib
-from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -87,12 +89,17 @@ def stream(pieces: Iterable[bytes], content_type: str = "text/event-stream") -> 
 
 @dataclass(slots=True)
 class FakeProvider:
-    """A running fake. `is_gzipping`: answers are gzipped for who accepts that. `override` answers before the fake."""
+    """
+    A running fake. `is_gzipping`: answers are gzipped for who accepts that. `override` answers before the fake.
+
+    `pieces_max`: after so many pieces of a stream the connection is cut.
+    """
 
     answering: Answering
     url: str = ""
     is_gzipping: bool = False
     override: Answering | None = None
+    pieces_max: int | None = None
     requests: list[Recorded] = field(default_factory=list)
 
     async def respond(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -102,7 +109,7 @@ class FakeProvider:
         canned = self.override(recorded, self.url) if self.override is not None else None
         canned = canned or self.answering(recorded, self.url) or document({"error": "no such path"}, status=404)
         is_coded = self.is_gzipping and "gzip" in recorded.header("accept-encoding") and "/" in canned.content_type
-        return await _send(request, canned, is_coded=is_coded)
+        return await _send(request, canned, is_coded=is_coded, pieces_max=self.pieces_max)
 
 
 @asynccontextmanager
@@ -120,7 +127,34 @@ async def serve(answering: Answering, *, is_gzipping: bool = False) -> AsyncIter
         await runner.cleanup()
 
 
-async def _send(request: web.BaseRequest, canned: Canned, *, is_coded: bool) -> web.StreamResponse:
+@contextmanager
+def serving(answering: Answering, *, is_gzipping: bool = False) -> Iterator[FakeProvider]:
+    """As `serve`, on a thread of its own, for clients that block."""
+    fake: list[FakeProvider] = []
+    is_ready = threading.Event()
+    loop = asyncio.new_event_loop()
+    ending = asyncio.Event()
+
+    async def run() -> None:
+        async with serve(answering, is_gzipping=is_gzipping) as running:
+            fake.append(running)
+            is_ready.set()
+            await ending.wait()
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(run(),), daemon=True)
+    thread.start()
+    assert is_ready.wait(10), "the fake provider did not start"
+    try:
+        yield fake[0]
+    finally:
+        loop.call_soon_threadsafe(ending.set)
+        thread.join(10)
+        loop.close()
+
+
+async def _send(
+    request: web.BaseRequest, canned: Canned, *, is_coded: bool, pieces_max: int | None
+) -> web.StreamResponse:
     pieces = list(_gzipped(canned.pieces)) if is_coded else list(canned.pieces)
     response = web.StreamResponse(status=canned.status, headers=canned.headers)
     response.headers["Content-Type"] = canned.content_type
@@ -129,9 +163,12 @@ async def _send(request: web.BaseRequest, canned: Canned, *, is_coded: bool) -> 
     if not canned.is_stream:
         response.content_length = sum(map(len, pieces))
     await response.prepare(request)
-    for piece in pieces:
+    for piece in pieces[:pieces_max] if canned.is_stream else pieces:
         await response.write(piece)
-    await response.write_eof()
+    if canned.is_stream and pieces_max is not None and request.transport is not None:
+        request.transport.close()
+    else:
+        await response.write_eof()
     return response
 
 
