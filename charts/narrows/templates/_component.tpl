@@ -1,17 +1,22 @@
 {{/*
-A component: one of our own services as a Deployment. Called with a dict:
-  root, component, and what differs: replicas, ports (name to number), health (port), env, volumes, mounts, grace, preStop, strategy.
+Components: one of our own services as a Deployment, and what else every pod of the chart has.
+
+"narrows.deployment" is called with a dict: `root`, `component`, `ports` (name to number) and `health` (a port), and what differs:
+`replicas`, `strategy`, `env`, `envFrom`, `volumes`, `mounts`, `annotations`, `preStopS`, `graceS`.
+
+Stopping. A pod that is to go leaves the Service at once, but word of it needs time: an ingress controller seconds, an edge
+the 3 s until it looks a name up again and 5 s to finish what it began. So a pod stays whole for `preStopS` before it
+is told to stop. `graceS` is for everything together.
 */}}
 {{- define "narrows.deployment" -}}
-{{- $name := printf "%s-%s" (include "narrows.fullname" .root) .component -}}
 {{- $values := index .root.Values .component -}}
 apiVersion: apps/v1
 kind: Deployment
 metadata:
-  name: {{ $name }}
+  name: {{ include "narrows.fullname" .root }}-{{ .component }}
   labels: {{- include "narrows.labels" . | nindent 4 }}
 spec:
-  replicas: {{ .replicas | default $values.replicas | default 1 }}
+  replicas: {{ .replicas }}
   selector:
     matchLabels: {{- include "narrows.selector" . | nindent 6 }}
   strategy: {{- .strategy | default (dict "type" "RollingUpdate" "rollingUpdate" (dict "maxSurge" 1 "maxUnavailable" 0)) | toYaml | nindent 4 }}
@@ -22,18 +27,12 @@ spec:
       annotations: {{- toYaml . | nindent 8 }}
       {{- end }}
     spec:
-      serviceAccountName: {{ include "narrows.fullname" .root }}
-      automountServiceAccountToken: false
-      enableServiceLinks: false
-      terminationGracePeriodSeconds: {{ .grace | default 30 }}
-      securityContext: {{- include "narrows.podSecurity" (dict "user" 65532) | nindent 8 }}
-      {{- with .root.Values.imagePullSecrets }}
-      imagePullSecrets: {{- toYaml . | nindent 8 }}
-      {{- end }}
+      {{- include "narrows.pod" (dict "root" .root "user" 65532) | nindent 6 }}
+      terminationGracePeriodSeconds: {{ .graceS }}
       containers:
         - name: {{ .component }}
-          image: {{ include "narrows.image" .root }}
-          imagePullPolicy: {{ .root.Values.image.pullPolicy }}
+          image: {{ include "narrows.image" .root | quote }}
+          imagePullPolicy: {{ .root.Values.image.pullPolicy | default "IfNotPresent" }}
           args: [run, --target, {{ .component }}]
           securityContext: {{- include "narrows.containerSecurity" . | nindent 12 }}
           ports:
@@ -41,33 +40,22 @@ spec:
             - {name: {{ $port }}, containerPort: {{ $number }}}
             {{- end }}
             - {name: health, containerPort: {{ .health }}}
+          {{- with include "narrows.environment" . | trim }}
           env:
-            - {name: NARROWS_LOG_LEVEL, value: {{ .root.Values.logs.level | quote }}}
-            - {name: NARROWS_LOG_FORMAT, value: {{ .root.Values.logs.format | quote }}}
-            {{- if .root.Values.tls.enabled }}
-            - {name: NARROWS_TLS_DIR, value: /etc/narrows/tls}
-            {{- end }}
-            {{- with include "narrows.otlpEndpoint" .root }}
-            - {name: OTEL_EXPORTER_OTLP_ENDPOINT, value: {{ . | quote }}}
-            - {name: OTEL_TRACES_SAMPLER, value: {{ $.root.Values.telemetry.sampler | quote }}}
-            - {name: OTEL_TRACES_SAMPLER_ARG, value: {{ $.root.Values.telemetry.samplerArgument | quote }}}
-            {{- end }}
-            {{- with .env }}
-            {{- toYaml . | nindent 12 }}
-            {{- end }}
-            {{- with $values.env }}
-            {{- toYaml . | nindent 12 }}
-            {{- end }}
+            {{- . | nindent 12 }}
+          {{- end }}
           {{- with .envFrom }}
           envFrom: {{- toYaml . | nindent 12 }}
           {{- end }}
-          startupProbe: {httpGet: {path: /readyz, port: health}, periodSeconds: 1, failureThreshold: 60}
+          startupProbe: {httpGet: {path: /livez, port: health}, periodSeconds: 1, failureThreshold: 60}
           readinessProbe: {httpGet: {path: /readyz, port: health}, periodSeconds: 2, timeoutSeconds: 2}
           livenessProbe: {httpGet: {path: /livez, port: health}, periodSeconds: 10, timeoutSeconds: 5, failureThreshold: 6}
           {{- with .preStopS }}
           lifecycle: {preStop: {exec: {command: [sleep, {{ . | quote }}]}}}
           {{- end }}
-          resources: {{- toYaml $values.resources | nindent 12 }}
+          {{- with $values.resources }}
+          resources: {{- toYaml . | nindent 12 }}
+          {{- end }}
           volumeMounts:
             - {name: tmp, mountPath: /tmp}
             {{- if .root.Values.tls.enabled }}
@@ -86,12 +74,52 @@ spec:
         {{- end }}
 {{- end }}
 
-{{- define "narrows.podSecurity" -}}
-runAsNonRoot: true
-runAsUser: {{ .user }}
-runAsGroup: {{ .user }}
-fsGroup: {{ .user }}
-seccompProfile: {type: RuntimeDefault}
+{{/* What a service is told: what all are told, what this one is, and what the operator adds. A name stands once: the last wins. */}}
+{{- define "narrows.environment" -}}
+{{- $given := concat (include "narrows.environmentOfAll" .root | fromYamlArray) (.env | default list) ((index .root.Values .component).env | default list) -}}
+{{- $byName := dict -}}
+{{- $names := list -}}
+{{- range $given -}}
+{{- $_ := set $byName .name . -}}
+{{- $names = append $names .name -}}
+{{- end -}}
+{{- range uniq $names }}
+- {{ index $byName . | toYaml | nindent 2 | trim }}
+{{- end }}
+{{- end }}
+
+{{- define "narrows.environmentOfAll" -}}
+{{- with .Values.logs.level }}
+- {name: NARROWS_LOG_LEVEL, value: {{ . | quote }}}
+{{- end }}
+{{- with .Values.logs.format }}
+- {name: NARROWS_LOG_FORMAT, value: {{ . | quote }}}
+{{- end }}
+{{- if .Values.tls.enabled }}
+- {name: NARROWS_TLS_DIR, value: /etc/narrows/tls}
+{{- end }}
+{{- with include "narrows.otlpEndpoint" . }}
+- {name: OTEL_EXPORTER_OTLP_ENDPOINT, value: {{ . | quote }}}
+- {name: OTEL_TRACES_SAMPLER, value: {{ include "narrows.sampler" $ | quote }}}
+- {name: OTEL_TRACES_SAMPLER_ARG, value: {{ include "narrows.samplerArgument" $ | quote }}}
+{{- end }}
+{{- end }}
+
+{{/* What every pod has in common, ours and those of others. */}}
+{{- define "narrows.pod" -}}
+serviceAccountName: {{ include "narrows.fullname" .root }}
+automountServiceAccountToken: false
+enableServiceLinks: false
+securityContext:
+  runAsNonRoot: true
+  runAsUser: {{ .user }}
+  runAsGroup: {{ .user }}
+  fsGroup: {{ .user }}
+  fsGroupChangePolicy: OnRootMismatch
+  seccompProfile: {type: RuntimeDefault}
+{{- with .root.Values.imagePullSecrets }}
+imagePullSecrets: {{- toYaml . | nindent 2 }}
+{{- end }}
 {{- end }}
 
 {{- define "narrows.containerSecurity" -}}
@@ -100,7 +128,7 @@ readOnlyRootFilesystem: true
 capabilities: {drop: [ALL]}
 {{- end }}
 
-{{/* A Service: headless for gRPC, so that clients see every replica's address. */}}
+{{/* A Service. Headless for gRPC, so that clients see the address of every replica. */}}
 {{- define "narrows.service" -}}
 apiVersion: v1
 kind: Service
@@ -118,12 +146,19 @@ spec:
     {{- end }}
 {{- end }}
 
-{{/* The store that limiter and cache share; nothing when they keep it in memory. */}}
+{{/* The store that limiter and cache share; nothing when they keep theirs in memory. */}}
 {{- define "narrows.redisEnv" -}}
-{{- with include "narrows.redisURL" . }}
-- {name: NARROWS_REDIS_URL, value: {{ . | quote }}}
+{{- if include "narrows.hasRedis" . }}
+- {name: NARROWS_REDIS_URL, valueFrom: {secretKeyRef: {name: {{ include "narrows.secret.redis" . }}, key: url}}}
 {{- else }}
 []
+{{- end }}
+{{- end }}
+
+{{/* A pod starts anew when another URL is written into the values. */}}
+{{- define "narrows.redisAnnotations" -}}
+{{- with .Values.redis.externalURL }}
+checksum/redis: {{ sha256sum . }}
 {{- end }}
 {{- end }}
 
