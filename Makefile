@@ -16,7 +16,7 @@ CONTAINER ?= $(shell command -v podman || command -v docker || echo podman)
 NAME ?=
 
 .PHONY: help run apart test check bench acceptance test-cluster protos generated lock image
-.PHONY: environment environment-dev environment-acceptance redis clean
+.PHONY: environment environment-dev environment-acceptance redis helm clean
 .PHONY: check-format check-lint check-types check-layers check-boundaries check-protos check-generated check-chart
 
 help: ## list the targets
@@ -28,7 +28,7 @@ run: environment ## start the gateway in one process (installs what it needs fir
 apart: environment redis ## start each service as its own process, with Redis and traces
 	@exec $(BIN)/python deploy/apart.py $(ARGS)
 
-test: environment-dev redis ## run the tests, with what they need
+test: environment-dev redis helm ## run the tests, with what they need
 	@$(BIN)/python -m pytest $(ARGS)
 
 check: check-format check-lint check-types check-layers check-boundaries check-protos check-generated check-chart ## format, lint, types, layers, protos, generated files, chart
@@ -69,6 +69,10 @@ environment environment-dev environment-acceptance:
 redis:
 	@command -v redis-server >/dev/null || deploy/install-redis
 
+# Tests of the chart are skipped where it can neither be found nor built.
+helm:
+	@charts/helm >/dev/null || true
+
 # Checking, one line a tool.
 check-format: environment-dev
 	@echo "format"; $(BIN)/ruff format --check --quiet .
@@ -93,4 +97,4 @@ check-generated: environment-dev
 	@echo "generated"; $(BIN)/python -m services.generate --check
 
 check-chart: environment-dev
-	@echo "chart"; if [ -x charts/check ]; then charts/check; fi
+	@echo "chart"; charts/check

@@ -69,7 +69,7 @@ def _of_model(value: Any, model: Any, path: str) -> Iterator[tuple[str, str]]:
         else:
             yield from _of_object(item, types[name], f"{path}.{name}")
     for attribute, field in model.model_fields.items():
-        name = field.alias or attribute
+        name = model.attribute_map.get(attribute, attribute)
         if field.is_required() and name not in value:
             yield f"{path}.{name}", "is missing"
 
