@@ -46,7 +46,7 @@ acceptance: environment-acceptance redis ## run the acceptance test NAME, or all
 test-cluster: NAME = cluster
 test-cluster: acceptance ## install the chart in a real cluster and use it (KUBECONFIG)
 
-protos: environment-dev ## write narrows/ from protos/
+protos: environment-dev ## generate the messages beside their .proto
 	@$(BIN)/python -m tests.repository.protos write
 
 generated: environment-dev ## write the documents and manifests that are made from code

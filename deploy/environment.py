@@ -27,9 +27,10 @@ WIDER = {"run": ("dev", "acceptance"), "dev": ("acceptance",), "acceptance": ()}
 
 
 def fingerprint(name: str) -> str:
-    """What an environment of that name is made from: its lock files, the project's own metadata and this Python."""
+    """What an environment of that name is made from: its lock files, pyproject.toml and this Python."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    digest = hashlib.sha256(repr((sys.version, project["project"], project["build-system"])).encode())
+    described = project["project"], project["build-system"], project["tool"]["setuptools"]
+    digest = hashlib.sha256(repr((sys.version, *described)).encode())
     for path in LOCKS[name]:
         digest.update((ROOT / path).read_bytes())
     return digest.hexdigest()

@@ -149,7 +149,7 @@ class UpstreamUnreachable(UpstreamError):
 
 
 class UpstreamProtocolError(UpstreamError):
-    """The provider did not speak HTTP/1.1 as it should; an HTTP/2-only origin is one of these, and the message says so."""
+    """The provider did not speak HTTP/1.1 as it should, or speaks HTTP/2 only; the message says which."""
 
     code, http_status, grpc_status = 2202, 502, "UNAVAILABLE"
 
@@ -191,7 +191,7 @@ class StreamStalled(StreamBroken):
 
 
 class DependencyUnavailable(NarrowsError):
-    """A service or store behind the edge is down, frozen or slow. `dependency` is its name in `cf-aig-degraded`."""
+    """A service or store behind the edge is down, frozen or slow; `cf-aig-degraded` names it."""
 
     code, http_status, grpc_status = 2300, 503, "UNAVAILABLE"
 
@@ -200,12 +200,6 @@ class SettingsInvalid(NarrowsError):
     """A flag or environment variable is unknown, of the wrong type or impossible; the message names it."""
 
     code, http_status, grpc_status = 2400, 500, "INVALID_ARGUMENT"
-
-
-class ResourceInvalid(NarrowsError):
-    """A resource document was refused; the message starts with the path of what was wrong."""
-
-    code, http_status, grpc_status = 2401, 400, "INVALID_ARGUMENT"
 
 
 class SnapshotRefused(NarrowsError):

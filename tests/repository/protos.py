@@ -1,5 +1,5 @@
 """
-Protos: the messages in narrows/ are what protoc makes of protos/, byte for byte.
+Protos: the messages beside each .proto are what protoc makes of it, byte for byte.
 
 `write` makes them, `check` makes them elsewhere, compares, and asks buf whether the contracts still understand what
 they understood on main and at the newest release. Only messages are generated: the RPCs are called by
@@ -31,18 +31,18 @@ def generated(root: Path) -> dict[str, bytes]:
     """Every generated file below `root`."""
     return {
         path.relative_to(root).as_posix(): path.read_bytes()
-        for path in (root / "narrows").rglob("*_pb2*")
+        for path in root.rglob("*_pb2*")
         if path.suffix in {".py", ".pyi"}
     }
 
 
 def write() -> None:
     """Generate in place, and remove what no .proto stands for any more."""
-    generate(ROOT)
+    generate(SOURCES)
     with tempfile.TemporaryDirectory() as folder:
         generate(Path(folder))
-        for stale in generated(ROOT).keys() - generated(Path(folder)).keys():
-            (ROOT / stale).unlink()
+        for stale in generated(SOURCES).keys() - generated(Path(folder)).keys():
+            (SOURCES / stale).unlink()
 
 
 def drift() -> list[str]:
@@ -50,7 +50,7 @@ def drift() -> list[str]:
     with tempfile.TemporaryDirectory() as folder:
         generate(Path(folder))
         fresh = generated(Path(folder))
-    committed = generated(ROOT)
+    committed = generated(SOURCES)
     return sorted(path for path in fresh.keys() | committed.keys() if fresh.get(path) != committed.get(path))
 
 
