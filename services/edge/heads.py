@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from services.dialects.stored_key import key_header
+from services.edge.exchange import Exchange
 from services.edge.plan import Step, StreamedBody
 from services.edge.port.reply import status_line
 
@@ -55,6 +56,13 @@ def _framing(step: Step) -> bytes:
     if step.body or step.method in _BODY_METHODS:
         return b"Content-Length: %d\r\n" % len(step.body)
     return b""
+
+
+def connection_line(exchange: Exchange) -> bytes:
+    """What an answer's head must say about the connection: that it closes, or, to HTTP/1.0, that it does not."""
+    if exchange.reply.decide():
+        return b"Connection: close\r\n"
+    return b"Connection: keep-alive\r\n" if exchange.arrival.is_http_1_0 else b""
 
 
 def answer_head(status: int, reason: bytes, headers: Pairs, *, own: bytes, framing: bytes) -> bytes:

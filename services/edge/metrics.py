@@ -11,6 +11,7 @@ from __future__ import annotations
 from services.edge.exchange import Exchange
 from services.edge.plan import Step
 from services.edge.record import Bill, Ending
+from services.kit.errors import NarrowsError
 from services.kit.names import MetricName
 from services.kit.telemetry.metrics import Metrics
 
@@ -28,6 +29,10 @@ class EdgeMetrics:
         self._tokens = metrics.histogram(MetricName.MODEL_TOKENS)
         self._cost = metrics.counter(MetricName.COST)
         self._degraded = metrics.counter(MetricName.DEGRADED)
+
+    def count_refusal(self, error: NarrowsError) -> None:
+        """Something was refused before it was a request."""
+        self._errors.add((str(error.code),))
 
     def count(self, exchange: Exchange, step: Step | None, bill: Bill, ending: Ending) -> None:
         """One finished request."""

@@ -31,6 +31,7 @@ from services.edge.leases.ledger import LeaseLedger
 from services.edge.metrics import EdgeMetrics
 from services.edge.pipeline import Pipeline, Stages
 from services.edge.port.body import BodyMemory
+from services.edge.port.bounds import PortBounds
 from services.edge.port.server import DataPort
 from services.edge.spool.spool import Spool
 from services.edge.stages.admit import Admission
@@ -71,6 +72,8 @@ class EdgeSettings:
     proxies: ProxyRules
     ca_files: tuple[str, ...] = ()
     snapshot_key: Secret | None = None
+    port_bounds: PortBounds | None = None
+    """None: as documented."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +136,8 @@ async def open_edge(*, settings: EdgeSettings, links: EdgeLinks, context: EdgeCo
         stack.callback(answers.close)
         memory = BodyMemory(bytes_max=settings.body_memory_bytes)
         sorter = HeaderSorter()
+        ids = UlidSource(clock=context.clock)
+        metrics = EdgeMetrics(context.metrics)
         admission = Admission(ledger=ledger, tracer=context.tracer)
         receiver = Receiver(
             memory=memory,
@@ -155,7 +160,7 @@ async def open_edge(*, settings: EdgeSettings, links: EdgeLinks, context: EdgeCo
                 receiver=receiver,
                 rates=RateBook(catalogue=lambda: _rates_of(configuration)),
                 spool=spool,
-                metrics=EdgeMetrics(context.metrics),
+                metrics=metrics,
                 edge=context.instance,
             ),
         )
@@ -165,9 +170,15 @@ async def open_edge(*, settings: EdgeSettings, links: EdgeLinks, context: EdgeCo
             stages=stages,
             tracer=context.tracer,
             clock=context.clock,
-            ids=UlidSource(clock=context.clock),
+            ids=ids,
         )
-        port = DataPort(pipeline.answer, connections_max=settings.connections_max)
+        port = DataPort(
+            pipeline.answer,
+            connections_max=settings.connections_max,
+            new_log_id=ids.next,
+            refused=metrics.count_refusal,
+            bounds=settings.port_bounds,
+        )
         pipeline.port = port
         context.metrics.gauge(MetricName.CACHE_SIZE).watch(lambda: answers.used_bytes)
         _watch(context.metrics, port, memory, upstream)

@@ -81,20 +81,21 @@ class Pipeline:
         self.port: DataPort | None = None
 
     async def answer(self, arrival: Arrival) -> Reply:
-        """Serve one request; its answer has been written when this returns."""
+        """Serve one request; its answer has been written when this returns. Raises nothing but CancelledError."""
         port = self.port
         assert port is not None
         port.request_began()
-        reply = Reply(arrival.connection, is_last=arrival.is_last or port.is_draining)
+        reply = Reply(arrival, is_last=arrival.is_last)
         exchange = Exchange(arrival, reply, log_id=self._ids.next(), started_ms=int(self._clock.wall_s() * 1000))
         error: NarrowsError | None = None
         try:
             await self._run(exchange)
         except NarrowsError as refused:
             error = refused
+        except ConnectionError:
+            reply.abort()
         except Exception as defect:  # noqa: BLE001 - a rim: one request's defect must not become another's
-            port.report_defect(defect)
-            error = NarrowsError("the gateway failed; its log has the reason under this log id")
+            error = self._defect(defect)
         finally:
             arrival.connection.others = None
             port.request_ended()
@@ -121,12 +122,23 @@ class Pipeline:
 
     def _finish(self, exchange: Exchange, error: NarrowsError | None) -> None:
         """Tell the client what went wrong, if it has heard nothing yet; then book. No await: nothing can skip it."""
-        if error is not None:
-            if exchange.reply.is_started:
-                exchange.reply.break_off()
-            else:
+        try:
+            if error is not None and not exchange.reply.is_started:
                 refuse(exchange, error)
-        self._stages.settler.settle(exchange, error)
+            elif error is not None:
+                exchange.reply.break_off()
+        except Exception as defect:  # noqa: BLE001 - a rim: what was used is booked even so
+            self._defect(defect)
+            exchange.reply.break_off()
+        try:
+            self._stages.settler.settle(exchange, error)
+        except Exception as defect:  # noqa: BLE001 - a rim: the answer is written, and must not be followed by another
+            self._defect(defect)
+
+    def _defect(self, defect: Exception) -> NarrowsError:
+        assert self.port is not None
+        self.port.report_defect(defect)
+        return NarrowsError("the gateway failed; its log has the reason under this log id")
 
     def _start_span(self, exchange: Exchange) -> None:
         arrival = exchange.arrival

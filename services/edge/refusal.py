@@ -8,14 +8,14 @@ request's body was not read to its end.
 
 from __future__ import annotations
 
-import math
 import time
 
 from services.dialects.errors import error_body, shape_of
 from services.dialects.formats import ErrorShape
 from services.edge.exchange import Exchange
-from services.edge.heads import answer_head
+from services.edge.heads import answer_head, connection_line
 from services.edge.own_headers import own_headers
+from services.edge.port.reply import error_lines
 from services.edge.surfaces.address import Address, parse_hosted, parse_target
 from services.kit.errors import NarrowsError
 
@@ -23,15 +23,9 @@ from services.kit.errors import NarrowsError
 def refuse(exchange: Exchange, error: NarrowsError) -> None:
     """Write the error as the whole answer. Only before any byte of another answer."""
     reply, arrival = exchange.reply, exchange.arrival
-    if not arrival.payload.is_eof():
-        reply.is_last = True
     body = error_body(_shape(exchange), error)
-    own = own_headers(exchange, None, time.monotonic()) + b"cf-aig-error-code: %d\r\n" % error.code
-    if error.retry_after_s is not None:
-        own += b"Retry-After: %d\r\n" % max(1, math.ceil(error.retry_after_s))
-    framing = b"Content-Type: application/json\r\nContent-Length: %d\r\n" % len(body)
-    if reply.is_last:
-        framing += b"Connection: close\r\n"
+    own = own_headers(exchange, None, time.monotonic()) + error_lines(error)
+    framing = b"Content-Type: application/json\r\nContent-Length: %d\r\n" % len(body) + connection_line(exchange)
     head = answer_head(error.http_status, b"", (), own=own, framing=framing)
     reply.send(head if arrival.method == "HEAD" else head + body)
 

@@ -3,8 +3,7 @@ Bodies: how a request's body is taken from the client, held or passed on.
 
 A held body shares one budget per edge with all others, so many large uploads shed load instead of filling
 memory. A streamed body passes through in the pieces it came in. Both are counted against the size limit as they
-come (a chunked one says no length), get `100 Continue` when they are first wanted, and must make progress
-every 30 s.
+come (a chunked one says no length), get `100 Continue` when they are first wanted, and must make progress.
 """
 
 from __future__ import annotations
@@ -15,8 +14,6 @@ from collections.abc import AsyncIterator
 from services.edge.capture import Capture
 from services.edge.port.arrival import Arrival
 from services.kit.errors import BodyTimeout, BodyTooLarge, Malformed, Overloaded
-
-PROGRESS_DEADLINE_S = 30.0
 
 
 class BodyMemory:
@@ -96,12 +93,17 @@ class BodyReader:
         return b"".join(collected)
 
     def _ask(self) -> None:
-        """The low-level server never answers `Expect: 100-continue`; the body is wanted now."""
-        if self._is_asked_for or self._arrival.headers.get("Expect", "").lower() != "100-continue":
+        """
+        The low-level server never answers `Expect: 100-continue`; the body is wanted now.
+
+        HTTP/1.0 knows no interim answers, so there the expectation means nothing (RFC 9110, 10.1.1).
+        """
+        arrival = self._arrival
+        if self._is_asked_for or arrival.headers.get("Expect", "").lower() != "100-continue":
             return
         self._is_asked_for = True
-        transport = self._arrival.connection.transport
-        if transport is not None and not self._arrival.payload.is_eof():
+        transport = arrival.connection.transport
+        if transport is not None and not arrival.payload.is_eof() and not arrival.is_http_1_0:
             transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     async def _next(self) -> bytes:
@@ -116,16 +118,12 @@ class BodyReader:
         return piece
 
     async def _read(self) -> bytes:
-        payload = self._arrival.payload
+        progress_s = self._arrival.connection.bounds.body_progress_s
         try:
-            async with asyncio.timeout(PROGRESS_DEADLINE_S):
-                return await payload.readany()
+            async with asyncio.timeout(progress_s):
+                return await self._arrival.payload.readany()
         except TimeoutError:
-            raise BodyTimeout(f"no byte of the request's body came for {PROGRESS_DEADLINE_S:.0f} s") from None
-        except ConnectionError:
-            raise
-        except Exception as error:  # noqa: BLE001 - aiohttp raises its parser's errors here, of unrelated classes
-            raise Malformed(f"the request's body is not framed as its headers say ({type(error).__name__})") from None
+            raise BodyTimeout(f"no byte of the request's body came for {progress_s:g} s") from None
 
 
 def too_large(bytes_max: int) -> BodyTooLarge:

@@ -1,12 +1,14 @@
 """
 Connection: one client's TCP connection, with the bounds a proxy needs and aiohttp does not have.
 
-aiohttp's defaults answer a broken head with its text, wait for ever for a head, and cancel a handler whose client left
-even when others wait for its work. So: refusals in our own shape and without content, 10 s for a head, 64 KiB for
-all of it, and a handler outlives its client while `others` wait for what it fetches.
+aiohttp's defaults answer a broken head with its text, wait for ever for a head, leave a handler waiting for a body that
+broke, cancel a handler whose client left even when others wait for its work, and close while the client is still
+sending, so that it never reads the answer. So: refusals in our own shape and without content, bounds on all of
+a head, and an end that lets the client read what was said (RFC 9112, 9.6).
 
 Hazard: this class extends aiohttp's connection loop at its seams (`data_received`, `connection_made`,
-`connection_lost`, `handle_error`); the protocol suite in tests/protocol/port pins what it relies on.
+`connection_lost`, `force_close`, `handle_error` and its queue of messages); the suite in tests/protocol/port pins
+what it relies on.
 """
 
 from __future__ import annotations
@@ -16,20 +18,19 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from aiohttp.http_exceptions import LineTooLong
-from aiohttp.web_protocol import RequestHandler
+from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
+from aiohttp.web_protocol import RequestHandler, _ErrInfo
 
+from services.edge.port.bounds import PortBounds
 from services.edge.port.reply import Reply, refusal_bytes
+from services.edge.port.request_line import plain_line
 from services.kit.errors import BodyTimeout, HeadTooLarge, Malformed, NarrowsError, Overloaded
 
 if TYPE_CHECKING:
     from services.edge.port.arrival import Arrival
     from services.edge.port.server import DataPort
 
-HEAD_DEADLINE_S = 10.0
-HEAD_BYTES_MAX = 64 * 1024
-HEADER_BYTES_MAX = 32 * 1024
-HEADERS_MAX = 256
-KEEP_ALIVE_S = 75.0
+_TOO_MANY_HEADERS = "Too many headers received"
 
 
 class Others(Protocol):
@@ -45,46 +46,82 @@ class Others(Protocol):
 class Connection(RequestHandler):
     """One client's connection. `others` are asked when the client leaves during a request."""
 
-    __slots__ = ("_head_bytes", "_head_timer", "_port", "is_gone", "is_refused", "others")
+    __slots__ = (
+        "_end_timer",
+        "_head_bytes",
+        "_head_timer",
+        "_heard_bytes",
+        "_is_deaf",
+        "_payload",
+        "_port",
+        "_target",
+        "bounds",
+        "is_gone",
+        "others",
+    )
 
     def __init__(self, port: DataPort, **options: Any) -> None:
         super().__init__(port, **options)
         self._port = port
+        self.bounds: PortBounds = port.bounds
+        self._payload: StreamReader = EMPTY_PAYLOAD
+        """Of the last head that came: while it is not at its end, what comes is a body."""
+        self._target = ""
         self._head_bytes = 0
         self._head_timer: asyncio.TimerHandle | None = None
+        self._end_timer: asyncio.TimerHandle | None = None
+        self._is_deaf = False
+        self._heard_bytes = 0
         self.is_gone = False
-        self.is_refused = False
         self.others: Others | None = None
+
+    # What the transport tells.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        if len(self._port.connections) > self._port.connections_max:
-            self._refuse(Overloaded("too many connections; try again soon", retry_after_s=1))
-            return
-        self._head_timer = self._loop.call_later(HEAD_DEADLINE_S, self._head_is_late)
+        over = len(self._port.connections) - self._port.connections_max
+        if over <= 0:
+            self._head_timer = self._loop.call_later(self.bounds.head_s, self._head_is_late)
+        elif over <= self.bounds.refused_connections:
+            self._hear_no_more(Overloaded("too many connections; try again soon", retry_after_s=1))
+        else:
+            self.force_close()
 
     def data_received(self, data: bytes) -> None:
-        requests_before = self._request_count
+        if self._is_deaf:
+            self._heard_bytes += len(data)
+            return
+        is_head = self._payload.is_eof()
+        if is_head and not data.isascii():
+            data, target = plain_line(data)
+            self._target = target or self._target
+        count = self._request_count
         super().data_received(data)
-        if self._request_count == requests_before:
-            if self._waiter is not None and not self._waiter.done():
-                self._note_partial_head(len(data))
-        elif self._head_timer is not None or self._head_bytes or len(data) > HEAD_BYTES_MAX:
-            self._head_bytes += len(data)
-            self._end_head()
+        if self._request_count != count:
+            self._note_heads(len(data), self._request_count - count)
+        elif is_head and data:
+            self._note_partial_head(len(data))
 
     def connection_lost(self, error: BaseException | None) -> None:
         self.is_gone = True
-        if self._head_timer is not None:
-            self._head_timer.cancel()
         task = self._task_handler
         super().connection_lost(error)
+        for timer in (self._head_timer, self._end_timer):
+            if timer is not None:
+                timer.cancel()
         if task is None:
             return
         if self.others is not None and self.others.has_joiners:
             self.others.when_unwatched(task.cancel)
         else:
             task.cancel()
+
+    # For the request under way.
+
+    @property
+    def is_draining(self) -> bool:
+        """The edge is stopping: answers say that this connection closes."""
+        return self._port.is_draining
 
     @property
     def writing_is_paused(self) -> bool:
@@ -95,59 +132,140 @@ class Connection(RequestHandler):
         """Returns when the client has read enough; raises ConnectionError when it is gone."""
         await self._drain_helper()
 
+    def part(self) -> None:
+        """Nothing more will be said: end our side, let the client read and close its own, then drop the connection."""
+        self._is_deaf = True
+        self._force_close = True
+        transport = self.transport
+        if transport is None or transport.is_closing():
+            return
+        self._resume_transport_reading()
+        if transport.can_write_eof():
+            transport.write_eof()
+        self._watch_end(transport)
+
+    def force_close(self) -> None:
+        """Close. What cannot be flushed because nobody reads it is dropped after a while."""
+        transport = self.transport
+        super().force_close()
+        if transport is not None and not self.is_gone:
+            self._watch_end(transport)
+
     def handle_error(  # type: ignore[override]  # aiohttp only calls prepare, write_eof and keep_alive of what this returns
         self, request: Arrival, status: int = 500, exc: BaseException | None = None, message: str | None = None
     ) -> Reply:
-        """
-        The answer to a head that is not HTTP (400), and to a defect of ours (500). Never says what was in the head.
-        """
-        reply = Reply(request.connection, is_last=True)
-        reply.send(refusal_bytes(_head_error(status, exc)))
-        if status == 500:
+        """The answer to what is no request (`status` 400), and to a defect of ours. Never says what was in it."""
+        reply = Reply(request, is_last=True)
+        error = _refusal(status, exc, self.bounds)
+        reply.send(refusal_bytes(error, log_id=self._port.new_log_id()))
+        if status == 400:
+            self._port.refused(error)
+        else:
             self._port.report_defect(exc)
         return reply
 
-    def _note_partial_head(self, size_bytes: int) -> None:
-        self._head_bytes += size_bytes
-        if self._head_bytes > HEAD_BYTES_MAX:
-            self._refuse(HeadTooLarge(f"the request's head must be at most {HEAD_BYTES_MAX} bytes"))
-        elif self._head_timer is None:
-            self._head_timer = self._loop.call_later(HEAD_DEADLINE_S, self._head_is_late)
+    # Heads, whole and in part.
 
-    def _end_head(self) -> None:
+    def _note_heads(self, size_bytes: int, count: int) -> None:
+        """New messages stand at the end of the queue; the last one's body may still be on its way."""
+        head_bytes, self._head_bytes = self._head_bytes + size_bytes, 0
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
-        if self._head_bytes > HEAD_BYTES_MAX and self._messages and _is_head_too_large(self._messages[0][0]):
-            self._messages.clear()
-            self._refuse(HeadTooLarge(f"the request's head must be at most {HEAD_BYTES_MAX} bytes"))
-        self._head_bytes = 0
+        if isinstance(self._messages[-1][0], _ErrInfo):
+            self._note_unreadable()
+            return
+        if self._target:
+            self._put_back_target(len(self._messages) - count)
+        if head_bytes > self.bounds.head_bytes:
+            self._refuse_large_heads(len(self._messages) - count)
+        self._payload = self._messages[-1][1]
+
+    def _note_unreadable(self) -> None:
+        """What came last is not HTTP. In the middle of a body, that body's reader must hear of it, or it would wait."""
+        self._is_deaf = True
+        if not self._payload.is_eof():
+            self._messages.pop()
+            self._payload.set_exception(Malformed("the request's body is not framed as its headers say"))
+
+    def _put_back_target(self, index: int) -> None:
+        message, payload = self._messages[index]
+        self._messages[index] = message._replace(path=self._target), payload  # type: ignore[union-attr]  # no error
+        self._target = ""
+
+    def _refuse_large_heads(self, first: int) -> None:
+        """So much came that a head among it may be too large: look."""
+        for index in range(first, len(self._messages)):
+            if _head_bytes(self._messages[index][0]) > self.bounds.head_bytes:
+                while len(self._messages) > index:
+                    self._messages.pop()
+                self._hear_no_more(_head_too_large(self.bounds))
+                return
+
+    def _note_partial_head(self, size_bytes: int) -> None:
+        self._head_bytes += size_bytes
+        if self._head_bytes > self.bounds.head_bytes:
+            self._hear_no_more(_head_too_large(self.bounds))
+        elif self._head_timer is None:
+            self._head_timer = self._loop.call_later(self.bounds.head_s, self._head_is_late)
 
     def _head_is_late(self) -> None:
+        """Behind a request that is still being answered a head may take its time."""
         self._head_timer = None
-        self._refuse(BodyTimeout(f"the request's head did not arrive within {HEAD_DEADLINE_S:.0f} s"))
+        if self._waiter is None or self._waiter.done():
+            self._head_timer = self._loop.call_later(self.bounds.head_s, self._head_is_late)
+        else:
+            self._hear_no_more(
+                BodyTimeout(f"the request's head did not arrive within {self.bounds.head_s:g} s"),
+            )
 
-    def _refuse(self, error: NarrowsError) -> None:
-        """Answer outside of any request, and close."""
-        self.is_refused = True
-        if self.transport is not None and not self.transport.is_closing():
-            self.transport.write(refusal_bytes(error))
-        self.force_close()
+    def _hear_no_more(self, error: NarrowsError) -> None:
+        """Refuse what comes, behind the answers that are still due, and close after that."""
+        self._is_deaf = True
+        self._payload = EMPTY_PAYLOAD
+        self._messages.append((_ErrInfo(status=400, exc=error, message=error.message), EMPTY_PAYLOAD))
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    # The end.
+
+    def _watch_end(self, transport: asyncio.Transport, unsent_before: int = 0, waited_s: float = 0.0) -> None:
+        """Look again soon whether the client still reads, or still sends, or has had its time."""
+        if self._end_timer is None or waited_s:
+            self._end_timer = self._loop.call_later(
+                self.bounds.farewell_s, self._end, transport, unsent_before, waited_s + self.bounds.farewell_s
+            )
+
+    def _end(self, transport: asyncio.Transport, unsent_before: int, waited_s: float) -> None:
+        unsent = transport.get_write_buffer_size()
+        heard, self._heard_bytes = self._heard_bytes, 0
+        if 0 < unsent < unsent_before:
+            waited_s = self.bounds.farewell_s
+        if (unsent or heard) and waited_s < self.bounds.farewell_s_max:
+            self._watch_end(transport, unsent, waited_s)
+        else:
+            transport.abort()
 
 
-def _head_error(status: int, cause: BaseException | None) -> NarrowsError:
-    if isinstance(cause, LineTooLong):
+def _refusal(status: int, cause: BaseException | None, bounds: PortBounds) -> NarrowsError:
+    if isinstance(cause, NarrowsError):
+        return cause
+    if isinstance(cause, LineTooLong) or getattr(cause, "message", "") == _TOO_MANY_HEADERS:
         return HeadTooLarge(
-            f"a header must be at most {HEADER_BYTES_MAX} bytes, and there may be at most {HEADERS_MAX}"
+            f"the request line and each header may have {bounds.header_bytes} bytes, and there may be"
+            f" {bounds.headers} headers"
         )
     if status == 400:
         return Malformed("the request's head is not valid HTTP/1.1")
-    return NarrowsError("the gateway failed; the log has the reason under this instance's name")
+    return NarrowsError("the gateway failed; its log has the reason")
 
 
-def _is_head_too_large(message: Any) -> bool:
+def _head_bytes(message: Any) -> int:
+    """As on the wire, about: names, values and the target with what stands between them."""
     raw_headers = getattr(message, "raw_headers", ())
-    return (
-        sum(len(name) + len(value) + 4 for name, value in raw_headers) + len(getattr(message, "path", ""))
-        > HEAD_BYTES_MAX
-    )
+    return sum([len(name) + len(value) + 4 for name, value in raw_headers]) + len(getattr(message, "path", ""))
+
+
+def _head_too_large(bounds: PortBounds) -> HeadTooLarge:
+    return HeadTooLarge(f"the request's head must be at most {bounds.head_bytes} bytes")

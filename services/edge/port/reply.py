@@ -3,12 +3,14 @@ Reply: the answer to one request, written to the client as bytes.
 
 Nothing is added that a provider did not say: no Server, no Date, no Content-Type. aiohttp's loop asks an
 answer for `prepare`, `write_eof` and `keep_alive`; by then everything has been written. Hazard: a broken answer
-must not look whole, so `break_off` closes without the framing's end and `is_last` is final.
+must not look whole, so `break_off` ends without the framing's end, and whether the connection closes is decided once,
+when the head is written (`decide`).
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -17,7 +19,7 @@ import msgspec
 from services.kit.errors import NarrowsError
 
 if TYPE_CHECKING:
-    from services.edge.port.connection import Connection
+    from services.edge.port.arrival import Arrival
 
 _REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
 
@@ -27,24 +29,30 @@ def status_line(status: int, reason: bytes = b"") -> bytes:
     return b"HTTP/1.1 %d %b\r\n" % (status, reason or _REASONS.get(status, b""))
 
 
-def refusal_bytes(error: NarrowsError) -> bytes:
+def error_lines(error: NarrowsError) -> bytes:
+    """The header lines that every error of ours has, whatever its body's shape."""
+    code = b"cf-aig-error-code: %d\r\n" % error.code
+    if error.retry_after_s is None:
+        return code
+    return b"%bRetry-After: %d\r\n" % (code, max(1, math.ceil(error.retry_after_s)))
+
+
+def refusal_bytes(error: NarrowsError, *, log_id: str) -> bytes:
     """A whole answer for errors before any surface is known; the connection closes after it."""
     body = msgspec.json.encode({"success": False, "error": [{"code": error.code, "message": error.message}]})
-    retry_after = (
-        b"Retry-After: %d\r\n" % max(1, round(error.retry_after_s)) if error.retry_after_s is not None else b""
-    )
     framing = b"Content-Type: application/json\r\nContent-Length: %d\r\nConnection: close\r\n" % len(body)
-    own = b"cf-aig-error-code: %d\r\n%b" % (error.code, retry_after)
-    return b"%b%b%b\r\n%b" % (status_line(error.http_status), framing, own, body)
+    own = b"cf-aig-log-id: %b\r\n%b" % (log_id.encode(), error_lines(error))
+    return b"%b%b%b\r\n%b" % (status_line(error.http_status), own, framing, body)
 
 
 class Reply:
     """Bytes to one client. `is_started`: some have been written. `is_last`: the connection closes after it."""
 
-    __slots__ = ("_connection", "bytes_sent", "is_last", "is_started")
+    __slots__ = ("_connection", "_payload", "bytes_sent", "is_last", "is_started")
 
-    def __init__(self, connection: Connection, *, is_last: bool) -> None:
-        self._connection = connection
+    def __init__(self, arrival: Arrival, *, is_last: bool) -> None:
+        self._connection = arrival.connection
+        self._payload = arrival.payload
         self.is_last = is_last
         self.is_started = False
         self.bytes_sent = 0
@@ -58,6 +66,16 @@ class Reply:
     def is_gone(self) -> bool:
         """The client has left; what is written goes nowhere."""
         return self._connection.is_gone
+
+    def decide(self) -> bool:
+        """
+        The head is about to be written: must it say that the connection closes?
+
+        So it is when the edge stops, and when some of the request's body has not come: nobody will wait for the rest.
+        """
+        if self._connection.is_draining or not self._payload.is_eof():
+            self.is_last = True
+        return self.is_last
 
     def send(self, content: bytes) -> None:
         """Write now; never waits. Without effect when the client is gone."""
@@ -80,9 +98,7 @@ class Reply:
     def break_off(self) -> None:
         """End without the framing's end: the client must see that the answer is not whole."""
         self.is_last = True
-        transport = self._connection.transport
-        if transport is not None:
-            transport.close()
+        self._connection.part()
 
     def abort(self) -> None:
         """Drop the connection and whatever is still in its buffer: the client does not read."""
@@ -95,4 +111,6 @@ class Reply:
         """aiohttp: everything has been written already."""
 
     async def write_eof(self) -> None:
-        """aiohttp: everything has been written already."""
+        """aiohttp: everything has been written already; after the last answer the connection ends."""
+        if self.is_last:
+            self._connection.part()

@@ -17,34 +17,54 @@ from typing import Any, cast
 from aiohttp.web_server import Server
 
 from services.edge.port.arrival import Arrival
-from services.edge.port.connection import HEADER_BYTES_MAX, HEADERS_MAX, KEEP_ALIVE_S, Connection
+from services.edge.port.bounds import PortBounds
+from services.edge.port.connection import Connection
 from services.edge.port.reply import Reply
+from services.kit.errors import NarrowsError
 
 _LOG = logging.getLogger("narrows.edge.port")
 _BACKLOG = 4096
 
 Answer = Callable[[Arrival], Awaitable[Reply]]
+Refused = Callable[[NarrowsError], None]
 
 
 class DataPort(Server):
-    """Accepts connections and hands each request to `answer`."""
+    """
+    Accepts connections and hands each request to `answer`.
 
-    def __init__(self, answer: Answer, *, connections_max: int) -> None:
+    `refused` hears of what was refused before it was a request; `new_log_id` names such a refusal.
+    """
+
+    def __init__(
+        self,
+        answer: Answer,
+        *,
+        connections_max: int,
+        new_log_id: Callable[[], str],
+        refused: Refused,
+        bounds: PortBounds | None = None,
+    ) -> None:
+        self.bounds = bounds or PortBounds()
         super().__init__(
             cast(Any, answer),
             request_factory=cast(Any, self._arrive),
             handler_cancellation=False,  # Connection cancels the handler itself, unless others wait for its work
             access_log=None,
             auto_decompress=False,
-            keepalive_timeout=KEEP_ALIVE_S,
-            max_line_size=HEADER_BYTES_MAX,
-            max_field_size=HEADER_BYTES_MAX,
-            max_headers=HEADERS_MAX,
+            keepalive_timeout=self.bounds.keep_alive_s,
+            max_line_size=self.bounds.header_bytes,
+            max_field_size=self.bounds.header_bytes,
+            max_headers=self.bounds.headers,
+            read_bufsize=self.bounds.buffered_bytes,
             tcp_keepalive=True,
         )
         self.connections_max = connections_max
+        self.new_log_id = new_log_id
+        self.refused = refused
         self.is_draining = False
         self.in_flight = 0
+        self._begun_count = 0
         self._is_idle = asyncio.Event()
         self._is_idle.set()
         self._listener: asyncio.Server | None = None
@@ -66,6 +86,7 @@ class DataPort(Server):
     def request_began(self) -> None:
         """One more in flight."""
         self.in_flight += 1
+        self._begun_count += 1
         self._is_idle.clear()
 
     def request_ended(self) -> None:
@@ -78,11 +99,20 @@ class DataPort(Server):
         """
         From now on every answer closes its connection; returns when nothing is in flight, at the latest after
         `timeout_s`.
+
+        An open connection may have its next request on the way already, so while there are any, nothing is in flight
+        only when nothing has come for a moment.
         """
         self.is_draining = True
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 await self._is_idle.wait()
+                while self._connections:
+                    begun_count = self._begun_count
+                    await asyncio.sleep(self.bounds.quiet_s)
+                    await self._is_idle.wait()
+                    if self._begun_count == begun_count:
+                        return
 
     async def aclose(self) -> None:
         """Stop accepting and close what is open; a request still running is cancelled."""
@@ -93,8 +123,15 @@ class DataPort(Server):
         await self.shutdown(timeout=0.1)
 
     def report_defect(self, error: BaseException | None) -> None:
-        """Log a defect of ours, once per occurrence, without anything the client sent."""
-        _LOG.error("a request failed inside the gateway: %s", type(error).__name__, exc_info=error)
+        """Log a defect of ours with the place it came from, and without its text: a client's bytes may stand in it."""
+        if error is None:
+            _LOG.error("a request failed inside the gateway")
+            return
+        hidden = RuntimeError("its text is left out, because it may hold what a client sent")
+        name = type(error).__name__
+        _LOG.error(
+            "a request failed inside the gateway: %s", name, exc_info=(type(hidden), hidden, error.__traceback__)
+        )
 
     def _arrive(self, message: Any, payload: Any, connection: Any, writer: object, task: Any) -> Arrival:
         return Arrival(message, payload, connection, writer, task)

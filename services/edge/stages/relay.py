@@ -21,7 +21,7 @@ from services.dialects.usage import Usage, UsageReader, UsageReaders
 from services.edge.capture import Capture, is_text
 from services.edge.exchange import Exchange
 from services.edge.headers import AnswerHeaders, value_of
-from services.edge.heads import answer_head
+from services.edge.heads import answer_head, connection_line
 from services.edge.own_headers import own_headers
 from services.edge.plan import Step
 from services.edge.port.reply import Reply
@@ -58,11 +58,9 @@ class Framing:
         self.is_chunked = not (self.is_bodiless or has_length or exchange.arrival.is_http_1_0)
         if not (self.is_bodiless or has_length or self.is_chunked):
             exchange.reply.is_last = True
-        self.header = b"Transfer-Encoding: chunked\r\n" if self.is_chunked else b""
-        if exchange.reply.is_last:
-            self.header += b"Connection: close\r\n"
-        elif exchange.arrival.is_http_1_0:
-            self.header += b"Connection: keep-alive\r\n"
+        self.header = connection_line(exchange)
+        if self.is_chunked:
+            self.header += b"Transfer-Encoding: chunked\r\n"
 
     def frame(self, pieces: list[bytes], *, is_end: bool) -> bytes:
         """The bytes of these pieces on the wire."""
@@ -186,8 +184,8 @@ def _last_words(relayed: Relayed, reader: UsageReader, error: StreamBroken) -> b
     form = relayed.step.facts.format
     if relayed.content_type.startswith("text/event-stream"):
         return stream_error_event(form, error, is_mid_event=reader.is_mid_event)
-    if relayed.step.facts.is_stream and form.error_shape == "google":
-        return array_error_item(error, is_first=relayed.first_byte_s is None)
+    if relayed.step.facts.is_stream:
+        return array_error_item(form, error, is_first=relayed.first_byte_s is None)
     return b""
 
 
