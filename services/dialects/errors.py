@@ -98,8 +98,14 @@ def stream_error_event(form: Format, error: NarrowsError, *, is_mid_event: bool 
     return b"\n\n" + event if is_mid_event else event
 
 
-def array_error_item(error: NarrowsError, *, is_first: bool) -> bytes:
-    """The last item of a stream that is one long JSON array (Gemini's without `alt=sse`), and the array's end."""
+def array_error_item(form: Format, error: NarrowsError, *, is_first: bool) -> bytes:
+    """
+    The last item of a stream that is one long JSON array (Gemini's without `alt=sse`), and the array's end.
+
+    Empty for a form whose streams are no such arrays.
+    """
+    if form.error_shape != "google":
+        return b""
     body = body_of("google", error.http_status, error.message, code=error.code)
     return (b"[" if is_first else b",\r\n") + body + b"\n]"
 

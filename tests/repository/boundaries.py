@@ -23,11 +23,12 @@ DISTINCT_NAMES = (
     "|cerebras|openrouter|fireworks|baseten|ideogram|cartesia|deepgram|elevenlabs|workers-ai"
 )
 """Names that mean a provider wherever they stand, also inside another word."""
-ORDINARY_WORDS = "replicate|grok|parallel|fal"
-"""Names that are words of the language too: only a string that is nothing else means the provider."""
+ORDINARY_WORDS = "replicate|grok|parallel|fal|google|azure|aws|xai|tgi"
+"""Names that mean other things too: only a string that is nothing else means the provider."""
 
 NAMED = re.compile(rf"{DISTINCT_NAMES}|[\"'](?:{ORDINARY_WORDS})[\"']", re.IGNORECASE)
 WAITS = {"sleep", "wait_for", "wait", "timeout"}
+LATER = {"call_later", "call_at"}
 GROWS = (ast.Mult, ast.Pow, ast.LShift)
 
 
@@ -40,21 +41,47 @@ def provider_names(source: str) -> Iterator[tuple[int, str]]:
 
 
 def backoff_loops(source: str) -> Iterator[tuple[int, str]]:
-    """Loops that wait, and in which the next wait is made from the last one."""
+    """Loops that wait, and in which a wait is made from the last one or from how often it was tried."""
     for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.While | ast.For | ast.AsyncFor) and _waits(node) and _grows(node):
-            yield node.lineno, f"is a second backoff loop; the ones there are live in {' and '.join(LOOPS_LIVE_IN)}"
+        if isinstance(node, ast.While | ast.For | ast.AsyncFor):
+            waits = list(_waits(node))
+            if waits and (_grows(node) or any(_differs(wait, node) for wait in waits)):
+                yield node.lineno, f"is a second backoff loop; the ones there are live in {' and '.join(LOOPS_LIVE_IN)}"
 
 
-def _waits(loop: ast.AST) -> bool:
-    awaited = (node.value for node in ast.walk(loop) if isinstance(node, ast.Await))
-    return any(isinstance(call, ast.Call) and _called(call) in WAITS for call in awaited)
+def _waits(loop: ast.AST) -> Iterator[ast.Call]:
+    """Calls that wait, awaited or not, and those that ask to be called later."""
+    awaited = {node.value for node in ast.walk(loop) if isinstance(node, ast.Await)}
+    for node in ast.walk(loop):
+        if isinstance(node, ast.Call):
+            name = _called(node)
+            if name in LATER or name == "sleep" or (name in WAITS and node in awaited):
+                yield node
 
 
 def _called(call: ast.Call) -> str:
     if isinstance(call.func, ast.Attribute):
         return call.func.attr
     return call.func.id if isinstance(call.func, ast.Name) else ""
+
+
+def _differs(wait: ast.Call, loop: ast.While | ast.For | ast.AsyncFor) -> bool:
+    """How long it waits is computed on the spot, or is what a `for` goes through: `for delay_s in DELAYS_S`."""
+    arguments = [*wait.args, *(keyword.value for keyword in wait.keywords)]
+    inside = [node for argument in arguments for node in ast.walk(argument)]
+    if any(isinstance(node, ast.BinOp) and isinstance(node.op, GROWS) and _has_name(node) for node in inside):
+        return True
+    through = set() if isinstance(loop, ast.While) else _names(loop.target)
+    return any(isinstance(node, ast.Name) and node.id in through for node in inside)
+
+
+def _has_name(operation: ast.BinOp) -> bool:
+    """A product of two literals does not change."""
+    return bool(_names(operation))
+
+
+def _names(node: ast.AST) -> set[str]:
+    return {each.id for each in ast.walk(node) if isinstance(each, ast.Name)}
 
 
 def _grows(loop: ast.AST) -> bool:

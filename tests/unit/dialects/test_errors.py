@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from services.dialects.errors import ErrorShape, array_error_item, error_body, shape_of, stream_error_event
+from services.dialects.formats import CHAT, GENERATE
 from services.dialects.paths import format_of
 from services.dialects.sse import SseScanner
 from services.kit.errors import (
@@ -159,6 +160,10 @@ def test_half_an_event_is_ended_before_the_error() -> None:
 
 @pytest.mark.parametrize(("sent", "is_first"), [(b"", True), (b'[{"candidates":[]}', False)])
 def test_a_broken_array_ends_with_an_error_item(sent: bytes, is_first: bool) -> None:
-    items = json.loads(sent + array_error_item(BROKEN, is_first=is_first))
+    items = json.loads(sent + array_error_item(GENERATE, BROKEN, is_first=is_first))
 
     assert items[-1]["error"]["status"] == "UNAVAILABLE"
+
+
+def test_a_form_that_streams_no_array_has_no_error_item() -> None:
+    assert array_error_item(CHAT, BROKEN, is_first=False) == b""
