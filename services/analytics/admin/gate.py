@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import ipaddress
 
 from aiohttp import web
 
+from services.kit.addresses import is_loopback
 from services.kit.errors import Forbidden, Unauthenticated
 from services.kit.secret import Secret
 
@@ -46,22 +46,13 @@ class Gate:
 
 def is_loopback_peer(address: str | None) -> bool:
     """Whether a connection comes from this machine; a Unix socket has no address and does."""
-    return address is None or _is_loopback_address(address)
+    return address is None or is_loopback(address)
 
 
 def is_loopback_name(host: str) -> bool:
     """Whether a Host header names this machine, with or without a port."""
     name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() and not host.endswith("]") else host
-    return name == "localhost" or name.endswith(".localhost") or _is_loopback_address(name.strip("[]"))
-
-
-def _is_loopback_address(text: str) -> bool:
-    try:
-        address = ipaddress.ip_address(text.partition("%")[0])
-    except ValueError:
-        return False
-    mapped = getattr(address, "ipv4_mapped", None)
-    return bool((mapped or address).is_loopback)
+    return is_loopback(name.removeprefix("[").removesuffix("]"))
 
 
 def _peer(request: web.Request) -> str | None:

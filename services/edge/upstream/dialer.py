@@ -17,11 +17,10 @@ from collections.abc import Callable
 
 import msgspec
 
-from services.edge.upstream.addresses import check_host
 from services.edge.upstream.origin import Origin
 from services.edge.upstream.proxies import Proxy, ProxyRules
 from services.edge.upstream.race import Connect, race
-from services.edge.upstream.resolver import Resolver, permitted_addresses
+from services.edge.upstream.resolver import Resolver, check_host, permitted_addresses
 from services.edge.upstream.tls import SessionContext, server_name, tls_failure
 from services.edge.upstream.tunnel import Tunnel, wrap
 from services.kit.errors import ConnectTimeout, Overloaded, UpstreamAddressRefused, UpstreamUnreachable

@@ -16,8 +16,8 @@ from urllib.parse import unquote, urlsplit
 
 import msgspec
 
-from services.edge.upstream.addresses import is_loopback, literal
 from services.edge.upstream.origin import DEFAULT_PORTS, Origin, normal_host
+from services.kit.addresses import is_loopback, literal
 from services.kit.errors import SettingsInvalid, UpstreamUnreachable
 from services.kit.secret import Secret
 

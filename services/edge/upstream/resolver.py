@@ -16,7 +16,7 @@ from typing import Protocol, cast
 
 import msgspec
 
-from services.edge.upstream.addresses import check_host, refusal
+from services.kit.addresses import is_metadata_name, literal, objection
 from services.kit.errors import UpstreamAddressRefused
 
 SocketAddress = tuple[str, int] | tuple[str, int, int, int]
@@ -78,11 +78,21 @@ async def permitted_addresses(
     reasons: list[str] = []
     permitted: list[Address] = []
     for address in await resolver.resolve(host, port):
-        reason = refusal(ipaddress.ip_address(address.sockaddr[0]), is_private_allowed=is_private_allowed)
+        reason = objection(ipaddress.ip_address(address.sockaddr[0]), is_private_allowed=is_private_allowed)
         if reason is None:
             permitted.append(address)
         else:
             reasons.append(reason)
     if not permitted and reasons:
-        raise UpstreamAddressRefused(f"{host} resolves to {reasons[0]}")
+        raise UpstreamAddressRefused(f"{host} resolves to {reasons[0]}, which is not allowed here")
     return permitted
+
+
+def check_host(host: str, *, is_private_allowed: bool) -> None:
+    """Refuse what the host itself gives away, before anything is resolved. Raises UpstreamAddressRefused."""
+    if is_metadata_name(host):
+        raise UpstreamAddressRefused(f"{host} is a metadata service and is never connected to")
+    address = literal(host)
+    reason = None if address is None else objection(address, is_private_allowed=is_private_allowed)
+    if reason is not None:
+        raise UpstreamAddressRefused(f"{host} is {reason}, which is not allowed here")

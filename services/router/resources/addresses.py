@@ -1,37 +1,22 @@
 """
 Addresses: where the operator may send traffic.
 
-A link-local or metadata address is refused everywhere: behind it stand the machine's own credentials. Plain http and
-private addresses are for files and refused for custom resources, unless `NARROWS_PRIVATE_UPSTREAMS` says otherwise.
-Literal addresses are judged in every spelling that a resolver would take (`0xA9FEA9FE`, `2852039166`,
-`::ffff:169.254.169.254`); names by what they resolve to now, best effort. Hazard: a name may resolve to something
-else later, so the edge asks again at each connection.
+Which addresses are refused is decided in kit/addresses.py; here a URL is held against it. Plain http and private
+addresses are for files and refused for custom resources, unless `NARROWS_PRIVATE_UPSTREAMS` says otherwise. Names are
+judged by what they resolve to now, best effort. Hazard: a name may resolve to something else later, so the edge asks
+again at each connection.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import re
-import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+from services.kit.addresses import IPAddress, is_loopback, is_metadata_name, literal, objection
 
-_METADATA_NAMES = frozenset({"metadata", "metadata.google.internal", "metadata.goog", "instance-data"})
-_METADATA_ADDRESSES = frozenset(
-    {
-        ipaddress.ip_address("169.254.169.254"),
-        ipaddress.ip_address("100.100.100.200"),
-        ipaddress.ip_address("168.63.129.16"),
-        ipaddress.ip_address("fd00:ec2::254"),
-        ipaddress.ip_address("fd20:ce::254"),
-    }
-)
-_CARRIER_GRADE = ipaddress.ip_network("100.64.0.0/10")
 _PLACEHOLDER = re.compile(r"\{[a-z_]+\}")
-_TRANSLATED = ipaddress.ip_network("64:ff9b::/96")
 _HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]{0,251}[A-Za-z0-9_])?\.?|\[[0-9A-Fa-f:.]+\]")
 
 Resolved = Mapping[str, Sequence[str]]
@@ -94,16 +79,16 @@ def _form_fault(parts: SplitResult) -> str | None:
 
 
 def _host_fault(host: str, rules: AddressRules) -> str | None:
-    if host in _METADATA_NAMES:
+    if is_metadata_name(host):
         return "must not be a metadata service"
-    literal = _literal(host)
-    if literal is not None:
-        return _one_fault(literal, rules)
-    if not rules.are_private_allowed and (host == "localhost" or host.endswith(".localhost")):
+    address = literal(host)
+    if address is not None:
+        return _one_fault(address, rules)
+    if is_loopback(host) and not rules.are_private_allowed:
         return _PRIVATE
     for text in rules.resolved.get(host, ()):
-        address = _literal(text)
-        fault = _one_fault(address, rules) if address is not None else None
+        found = literal(text)
+        fault = _one_fault(found, rules) if found is not None else None
         if fault is not None:
             return f"resolves to an address that it must not: {fault}"
     return None
@@ -112,32 +97,8 @@ def _host_fault(host: str, rules: AddressRules) -> str | None:
 _PRIVATE = "must not be a private address; that needs NARROWS_PRIVATE_UPSTREAMS"
 
 
-def _one_fault(address: Address, rules: AddressRules) -> str | None:
-    if address in _METADATA_ADDRESSES or address.is_link_local:
-        return "must not be a link-local or metadata address"
-    if address.is_unspecified or address.is_multicast:
-        return "must not be an unspecified or multicast address"
-    is_private = address.is_private or address.is_loopback or address in _CARRIER_GRADE
-    return _PRIVATE if is_private and not rules.are_private_allowed else None
-
-
-def _literal(host: str) -> Address | None:
-    """The address a resolver would make of it without asking anybody, or None for a name."""
-    try:
-        address: Address = ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        return _old_style_literal(host)
-    if isinstance(address, ipaddress.IPv6Address):
-        if address.ipv4_mapped is not None:
-            return address.ipv4_mapped
-        if address in _TRANSLATED:
-            return ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
-    return address
-
-
-def _old_style_literal(host: str) -> Address | None:
-    """`2852039166`, `0xa9fea9fe`, `169.254.43518`, `0251.0376.0251.0376`: what inet_aton takes."""
-    try:
-        return ipaddress.IPv4Address(socket.inet_aton(host)) if host else None
-    except OSError:
+def _one_fault(address: IPAddress, rules: AddressRules) -> str | None:
+    reason = objection(address, is_private_allowed=rules.are_private_allowed)
+    if reason is None:
         return None
+    return _PRIVATE if reason == "a private address" else f"must not be {reason}"

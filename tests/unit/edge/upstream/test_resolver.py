@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from services.edge.upstream.resolver import Address, SystemResolver, permitted_addresses
+from services.edge.upstream.resolver import Address, SystemResolver, check_host, permitted_addresses
 from services.kit.errors import UpstreamAddressRefused
 
 PUBLIC = Address(socket.AF_INET, ("8.8.8.8", 443))
@@ -48,6 +48,17 @@ async def test_a_metadata_name_is_not_even_resolved() -> None:
         await permitted_addresses(names, "metadata.google.internal", 80, is_private_allowed=True)
 
     assert names.asked == []
+
+
+@pytest.mark.parametrize("host", ["169.254.169.254", "2852039166", "instance-data", "::ffff:169.254.169.254"])
+def test_a_host_that_gives_itself_away_is_refused_whatever_is_allowed(host: str) -> None:
+    with pytest.raises(UpstreamAddressRefused):
+        check_host(host, is_private_allowed=True)
+
+
+def test_other_names_are_judged_by_what_they_resolve_to() -> None:
+    check_host("api.example.com", is_private_allowed=False)
+    check_host("127.0.0.1.nip.example", is_private_allowed=False)
 
 
 class Lookups:

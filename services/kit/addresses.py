@@ -1,21 +1,25 @@
 """
-Addresses: which ones may be connected to.
+Addresses: which ones somebody else's text may lead to.
 
-A gateway that connects where a name says can be sent to the machine's own metadata service, which gives out
-credentials to whoever asks. So link-local and metadata addresses are refused always, and private ones unless the
-origin allows them. Hazard: a name is judged by what it resolves to, and the connection goes to the very address that
-was judged; resolving the name again would let it change in between. IPv4 addresses hide inside IPv6 ones in several
-forms; each is judged as the IPv4 address it is.
+Whoever connects where a name says can be sent to the machine's own metadata service, which gives out credentials to
+whoever asks. So link-local and metadata addresses are objected to always, and private ones unless they are allowed.
+Resources are judged by this when they are read, connections again when a name has been resolved, and the admin port
+asks it who this machine is.
+
+Hazards: IPv4 addresses hide inside IPv6 ones in several forms, and in texts that only `inet_aton` reads (`0xA9FEA9FE`,
+`2852039166`); each is judged as the address it is. A name may resolve to something else a moment later, so only the
+very address that was judged may be connected to.
 """
 
 from __future__ import annotations
 
 import ipaddress
+import socket
 from collections.abc import Iterable
-
-from services.kit.errors import UpstreamAddressRefused
+from typing import Literal
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+Objection = Literal["a link-local or metadata address", "an unspecified or multicast address", "a private address"]
 
 _METADATA_NAMES = frozenset(
     (
@@ -38,31 +42,26 @@ _COMPATIBLE = ipaddress.IPv6Network("::/96")
 _LOOPBACK_NAMES = ("localhost", "ip6-localhost")
 
 
-def refusal(address: IPAddress, *, is_private_allowed: bool) -> str | None:
-    """Why this address is refused, or None when it may be connected to."""
+def objection(address: IPAddress, *, is_private_allowed: bool) -> Objection | None:
+    """What speaks against this address, or None when it may be connected to."""
     for seen in _faces(address):
         if seen.is_link_local or seen in _METADATA_ADDRESSES:
             return "a link-local or metadata address"
-        if seen.is_multicast:
-            return "a multicast address"
+        if seen.is_unspecified or seen.is_multicast:
+            return "an unspecified or multicast address"
         if not seen.is_global and not is_private_allowed:
-            return "a private address, which is not allowed here"
+            return "a private address"
     return None
 
 
-def check_host(host: str, *, is_private_allowed: bool) -> None:
-    """Refuse what the host itself gives away, before anything is resolved. Raises UpstreamAddressRefused."""
-    if host.rstrip(".") in _METADATA_NAMES:
-        raise UpstreamAddressRefused(f"{host} is a metadata service and is never connected to")
-    address = literal(host)
-    reason = refusal(address, is_private_allowed=is_private_allowed) if address is not None else None
-    if reason is not None:
-        raise UpstreamAddressRefused(f"{host} is {reason}")
+def is_metadata_name(host: str) -> bool:
+    """A name that stands for a metadata service, whatever it resolves to."""
+    return host.lower().rstrip(".") in _METADATA_NAMES
 
 
 def is_loopback(host: str) -> bool:
     """This machine, by name or address."""
-    name = host.rstrip(".")
+    name = host.lower().rstrip(".")
     if name in _LOOPBACK_NAMES or name.endswith(".localhost"):
         return True
     address = literal(host)
@@ -70,10 +69,20 @@ def is_loopback(host: str) -> bool:
 
 
 def literal(host: str) -> IPAddress | None:
-    """The address that a host spells out, or None when it is a name."""
+    """The address that a resolver would make of this host without asking anybody, or None for a name."""
     try:
-        return ipaddress.ip_address(host)
+        return ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
+        return _old_style_literal(host)
+
+
+def _old_style_literal(host: str) -> IPAddress | None:
+    """`2852039166`, `0xa9fea9fe`, `169.254.43518`, `0251.0376.0251.0376`: what inet_aton takes."""
+    if not host or any(character.isspace() for character in host):
+        return None
+    try:
+        return ipaddress.IPv4Address(socket.inet_aton(host))
+    except (OSError, UnicodeError):
         return None
 
 

@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.edge.upstream.addresses import check_host, is_loopback, refusal
-from services.kit.errors import UpstreamAddressRefused
+from services.kit.addresses import is_loopback, is_metadata_name, literal, objection
 
 NEVER = [
     "169.254.169.254",
@@ -31,6 +30,8 @@ NEVER = [
     "2002:a9fe:a9fe::1",
     "224.0.0.1",
     "ff02::1",
+    "0.0.0.0",
+    "::",
 ]
 PRIVATE = [
     "127.0.0.1",
@@ -39,11 +40,9 @@ PRIVATE = [
     "172.16.0.1",
     "192.168.1.1",
     "100.64.0.1",
-    "0.0.0.0",
     "240.0.0.1",
     "255.255.255.255",
     "::1",
-    "::",
     "fd12:3456::1",
     "::ffff:10.0.0.1",
     "::ffff:127.0.0.1",
@@ -55,42 +54,46 @@ PUBLIC = ["8.8.8.8", "104.18.7.192", "2606:4700::6812:7c0", "::ffff:8.8.8.8", "6
 
 @pytest.mark.parametrize("address", NEVER)
 @pytest.mark.parametrize("is_private_allowed", [False, True])
-def test_link_local_and_metadata_addresses_are_always_refused(address: str, is_private_allowed: bool) -> None:
-    assert refusal(ipaddress.ip_address(address), is_private_allowed=is_private_allowed) is not None
+def test_addresses_that_nobody_should_reach_are_always_objected_to(address: str, is_private_allowed: bool) -> None:
+    assert objection(ipaddress.ip_address(address), is_private_allowed=is_private_allowed) is not None
 
 
 @pytest.mark.parametrize("address", PRIVATE)
 def test_private_addresses_need_permission(address: str) -> None:
     parsed = ipaddress.ip_address(address)
 
-    assert refusal(parsed, is_private_allowed=False) is not None
-    assert refusal(parsed, is_private_allowed=True) is None
+    assert objection(parsed, is_private_allowed=False) is not None
+    assert objection(parsed, is_private_allowed=True) is None
 
 
 @pytest.mark.parametrize("address", PUBLIC)
 def test_public_addresses_are_open(address: str) -> None:
-    assert refusal(ipaddress.ip_address(address), is_private_allowed=False) is None
+    assert objection(ipaddress.ip_address(address), is_private_allowed=False) is None
 
 
 @given(st.ip_addresses(v=4))
 def test_an_ipv4_address_is_judged_alike_in_every_ipv6_form(address: ipaddress.IPv4Address) -> None:
     for allowed in (False, True):
-        expected = refusal(address, is_private_allowed=allowed) is not None
+        expected = objection(address, is_private_allowed=allowed) is not None
         for form in (f"::ffff:{address}", f"64:ff9b::{address}"):
-            assert (refusal(ipaddress.ip_address(form), is_private_allowed=allowed) is not None) == expected
+            assert (objection(ipaddress.ip_address(form), is_private_allowed=allowed) is not None) == expected
+
+
+@pytest.mark.parametrize("host", ["metadata.google.internal", "METADATA.google.internal.", "metadata", "instance-data"])
+def test_names_of_metadata_services_are_known(host: str) -> None:
+    assert is_metadata_name(host)
 
 
 @pytest.mark.parametrize(
-    "host", ["metadata.google.internal", "metadata.google.internal.", "metadata", "instance-data", "169.254.169.254"]
+    "text", ["2852039166", "0xA9FEA9FE", "0251.0376.0251.0376", "169.254.43518", "169.254.169.254"]
 )
-def test_metadata_hosts_are_refused_before_anything_is_resolved(host: str) -> None:
-    with pytest.raises(UpstreamAddressRefused):
-        check_host(host, is_private_allowed=True)
+def test_an_address_is_read_in_every_spelling_a_resolver_would_take(text: str) -> None:
+    assert literal(text) == ipaddress.ip_address("169.254.169.254")
 
 
-def test_other_names_are_judged_by_what_they_resolve_to() -> None:
-    check_host("api.example.com", is_private_allowed=False)
-    check_host("127.0.0.1.nip.example", is_private_allowed=False)
+@pytest.mark.parametrize("text", ["api.example.com", "", " 10.0.0.1", "10.0.0.1 x", "10.0.0.1\n"])
+def test_a_name_is_no_address(text: str) -> None:
+    assert literal(text) is None
 
 
 @pytest.mark.parametrize(
