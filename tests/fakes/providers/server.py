@@ -19,6 +19,7 @@ TEXT = "Narrow waters run fast."
 PIECES = ("Narrow", " waters", " run", " fast.")
 TOKENS_IN = 11
 TOKENS_OUT = 4
+STALL_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,7 @@ class FakeProvider:
     """
     A running fake. `is_gzipping`: answers are gzipped for who accepts that. `override` answers before the fake.
 
-    `pieces_max`: after so many pieces of a stream the connection is cut.
+    `pieces_max`: after so many pieces of a stream the connection is cut or, `is_stalling`, nothing more comes.
     """
 
     answering: Answering
@@ -100,6 +101,7 @@ class FakeProvider:
     is_gzipping: bool = False
     override: Answering | None = None
     pieces_max: int | None = None
+    is_stalling: bool = False
     requests: list[Recorded] = field(default_factory=list)
 
     async def respond(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -109,7 +111,16 @@ class FakeProvider:
         canned = self.override(recorded, self.url) if self.override is not None else None
         canned = canned or self.answering(recorded, self.url) or document({"error": "no such path"}, status=404)
         is_coded = self.is_gzipping and "gzip" in recorded.header("accept-encoding") and "/" in canned.content_type
-        return await _send(request, canned, is_coded=is_coded, pieces_max=self.pieces_max)
+        if self.pieces_max is None or not canned.is_stream:
+            return await _send(request, canned, is_coded=is_coded)
+        response = await _begin(request, canned, is_coded=is_coded)
+        for piece in _coded(canned, is_coded=is_coded)[: self.pieces_max]:
+            await response.write(piece)
+        if self.is_stalling:
+            await asyncio.sleep(STALL_S)
+        elif request.transport is not None:
+            request.transport.close()
+        return response
 
 
 @asynccontextmanager
@@ -152,24 +163,27 @@ def serving(answering: Answering, *, is_gzipping: bool = False) -> Iterator[Fake
         loop.close()
 
 
-async def _send(
-    request: web.BaseRequest, canned: Canned, *, is_coded: bool, pieces_max: int | None
-) -> web.StreamResponse:
-    pieces = list(_gzipped(canned.pieces)) if is_coded else list(canned.pieces)
+async def _send(request: web.BaseRequest, canned: Canned, *, is_coded: bool) -> web.StreamResponse:
+    response = await _begin(request, canned, is_coded=is_coded)
+    for piece in _coded(canned, is_coded=is_coded):
+        await response.write(piece)
+    await response.write_eof()
+    return response
+
+
+async def _begin(request: web.BaseRequest, canned: Canned, *, is_coded: bool) -> web.StreamResponse:
     response = web.StreamResponse(status=canned.status, headers=canned.headers)
     response.headers["Content-Type"] = canned.content_type
     if is_coded:
         response.headers["Content-Encoding"] = "gzip"
     if not canned.is_stream:
-        response.content_length = sum(map(len, pieces))
+        response.content_length = sum(map(len, _coded(canned, is_coded=is_coded)))
     await response.prepare(request)
-    for piece in pieces[:pieces_max] if canned.is_stream else pieces:
-        await response.write(piece)
-    if canned.is_stream and pieces_max is not None and request.transport is not None:
-        request.transport.close()
-    else:
-        await response.write_eof()
     return response
+
+
+def _coded(canned: Canned, *, is_coded: bool) -> list[bytes]:
+    return list(_gzipped(canned.pieces)) if is_coded else list(canned.pieces)
 
 
 def _gzipped(pieces: Iterable[bytes]) -> Iterable[bytes]:
