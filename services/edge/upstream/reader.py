@@ -182,6 +182,8 @@ class AnswerReader:
         """The parser waits for a body that does not come, so a new one reads the next answer."""
         answer = self._answer
         if self._is_message_complete and not answer.parts:
+            if answer.status not in (204, 304) and _is_chunked(answer.headers):
+                self.is_reusable = False  # what completed it is a last chunk that a HEAD's answer does not have
             return
         if answer.parts or not _END_OF_HEAD.endswith(chunk[-len(_END_OF_HEAD) :]):
             answer.parts = []
@@ -229,6 +231,10 @@ def may_be_http2(start: bytes) -> bool:
         and start[3:4] in (b"", bytes((_HTTP2_SETTINGS,)))
         and start[5:9] == b"\0\0\0\0"[: max(0, len(start) - 5)]
     )
+
+
+def _is_chunked(headers: list[tuple[bytes, bytes]]) -> bool:
+    return any(name.lower() == b"transfer-encoding" for name, _ in headers)
 
 
 def _size_bytes(headers: list[tuple[bytes, bytes]]) -> int:

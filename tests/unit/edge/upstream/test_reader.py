@@ -111,6 +111,16 @@ def test_bytes_after_the_end_never_reach_the_answer_nor_leave_a_reusable_connect
     assert not reader.is_reusable
 
 
+def test_a_last_chunk_after_the_answer_to_a_head_leaves_no_reusable_connection(loop: asyncio.AbstractEventLoop) -> None:
+    reader = AnswerReader()
+    answer = UpstreamAnswer(loop, NoLine(), 0.0)
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    feed(reader, answer, [head + b"0\r\n\r\n"], is_head_request=True)
+
+    assert answer.is_finished
+    assert not reader.is_reusable
+
+
 @given(scripts(), st.integers(0, 10_000))
 def test_a_part_of_an_answer_is_never_finished(loop: asyncio.AbstractEventLoop, script: Script, cut: int) -> None:
     reader = AnswerReader()
