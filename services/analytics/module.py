@@ -94,6 +94,7 @@ async def open_analytics(
         engine = await stack.enter_async_context(_opened_engine(folder, clickhouse_url))
         try:
             await engine.prepare()
+            dependencies.report("store", "up")
         except DependencyUnavailable as error:
             dependencies.report("store", "down")
             _log.warning("the log store is down at the start, edges keep their batches: %s", error)

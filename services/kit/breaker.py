@@ -66,10 +66,13 @@ class Breaker:
             raise self._refusal()
         try:
             async with asyncio.timeout(self._timing.call_s):
-                return await attempt()
+                answer = await attempt()
         except self._outages as error:
             self.open(_reason(error))
             raise self._refusal() from error
+        if not self._opened.is_set():
+            self._dependencies.report(self._name, "up")
+        return answer
 
     def open(self, reason: str) -> None:
         """Refuse calls until a probe succeeds."""

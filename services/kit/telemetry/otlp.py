@@ -251,7 +251,7 @@ class _Exporter(SpanExporter):
         )
         self._endpoint = endpoint
         self._dependencies = dependencies
-        self._state: DependencyState = "up"
+        self._state: DependencyState | None = None
         self.loop: asyncio.AbstractEventLoop | None = None
         self.exported = 0
         self.dropped = 0
@@ -280,7 +280,7 @@ class _Exporter(SpanExporter):
         if state == "down":
             _log.warning("the collector at %s does not take spans: they are dropped until it does", self._endpoint)
         else:
-            _log.info("the collector at %s takes spans again", self._endpoint)
+            _log.info("the collector at %s takes spans", self._endpoint)
 
 
 class _BoundedProcessor(BatchSpanProcessor):

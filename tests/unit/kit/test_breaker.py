@@ -66,9 +66,9 @@ async def parts() -> AsyncIterator[Parts]:
         probing.cancel()
 
 
-async def test_a_store_that_answers_is_asked_through_it(parts: Parts) -> None:
+async def test_a_store_that_answers_is_asked_through_it_and_shown_as_up(parts: Parts) -> None:
     assert await parts.breaker.call(parts.store.ask) == "answer"
-    assert parts.dependencies.states() == {}
+    assert [state for state, _ in parts.dependencies.states().values()] == ["up"]
 
 
 async def test_after_one_failure_calls_are_refused_without_asking(parts: Parts) -> None:

@@ -159,6 +159,19 @@ async def test_a_collector_that_is_down_costs_spans_and_is_told(caplog: pytest.L
     assert [record.name for record in caplog.records] == ["services.kit.telemetry.otlp"]
 
 
+async def test_a_collector_that_takes_spans_is_shown_as_up(collector: Collector) -> None:
+    traced = Traced()
+    async with traced.tracing(collector.endpoint) as tracing:
+        span = tracing.tracer("edge").start("edge.request")
+        assert span is not None
+        span.end()
+        async with asyncio.timeout(10):
+            while not traced.dependencies.states():
+                await asyncio.sleep(0.01)
+
+    assert traced.dependencies.states()["collector"][0] == "up"
+
+
 async def test_a_collector_that_is_frozen_holds_up_neither_requests_nor_the_end(collector: Collector) -> None:
     collector.freeze()
     traced = Traced(flush_s=0.2, spans_pending_max=600)
