@@ -16,6 +16,7 @@ import msgspec
 from services.dialects.fields import FieldReader, Found, NotJson
 from services.dialects.formats import Format
 from services.dialects.paths import format_of, is_stream_path, model_in_path
+from services.dialects.text_size import text_size_bytes
 
 # How far into a form, or into a body of which only the beginning is here, a model's name is looked for.
 _LOOK_BYTES_MAX = 65_536
@@ -23,11 +24,6 @@ _MODEL_BYTES_MAX = 256
 
 # A model's name becomes a header, a metric's label and a part of counters' keys; no provider has a longer one.
 MODEL_LENGTH_MAX = 256
-
-# Before an embedded file: a data URL, or a member called `data`. A shorter one is no file.
-_FILE_MARKS = (b";base64,", b'"data":')
-_FILE_BYTES_MIN = 16_384
-_FILE_SEEN_BYTES = 4_096
 
 # Strings and brackets are all it takes to know which members of a cut-off object are its own.
 _TOKEN = re.compile(rb'"((?:[^"\\]|\\.)*)"\s*(:?)|[{}\[\]]|\b(true|false|\d+)\b', re.DOTALL)
@@ -66,7 +62,7 @@ class RequestFacts(msgspec.Struct, frozen=True):
     tokens_out_max: int | None = None
     """Most output tokens of all answers it asks for together."""
     size_bytes: int = 0
-    """Of the body, embedded files counted as what a model sees of them: the measure that input is estimated by."""
+    """Of the body, embedded files counted as what a model sees of them; of a body that streams, of its beginning."""
 
     @property
     def model_type(self) -> str:
@@ -112,24 +108,6 @@ class RequestReader:
             return self._fields.read(body)
         except NotJson:
             return {}
-
-
-def text_size_bytes(body: bytes) -> int:
-    """The body's size with every embedded file (base64 in a string) counted as about a thousand tokens."""
-    size = len(body)
-    if size <= _FILE_BYTES_MIN:
-        return size
-    for mark in _FILE_MARKS:
-        at = body.find(mark)
-        while at >= 0:
-            begin = body.find(b'"', at + len(mark)) + 1 if mark.endswith(b":") else at + len(mark)
-            end = body.find(b'"', begin)
-            if begin <= 0 or end < 0:
-                break
-            if end - begin > _FILE_BYTES_MIN:
-                size -= end - begin - _FILE_SEEN_BYTES
-            at = body.find(mark, end)
-    return size
 
 
 def _tokens_out_max(found: Found) -> int | None:

@@ -181,6 +181,18 @@ def test_an_estimate_learns_from_what_a_model_has_counted(
     measured("learned tokens out of 28", row["tokens_out"], "27..29")
 
 
+def test_a_long_prompt_that_streams_through_is_estimated_whole(
+    stage: Stage, measured: Measured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stage.fake, "override", lambda asked, url: shapes.chat_stream(model="reader"))
+    prompt = [{"role": "user", "content": "The tide turns at six. " * 40_000}]
+
+    row = stage.row(post(stage.url(BY_NAME["chat"]), {"model": "reader", "stream": True, "messages": prompt}))
+
+    assert row["usage_source"] == "estimated"
+    measured("estimated tokens of 230,000 in a prompt of 920 kB", row["tokens_in"], "229900..230100")
+
+
 @pytest.mark.parametrize(
     ("rates", "wanted_usd"),
     [

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
+from services.dialects.text_size import TextSize
 from services.edge.capture import Capture
 from services.edge.port.arrival import Arrival
 from services.kit.errors import BodyTimeout, BodyTooLarge, Malformed, Overloaded
@@ -55,10 +56,16 @@ def arrived_whole(arrival: Arrival) -> bytes | None:
 
 
 class BodyReader:
-    """Reads one request's body in pieces. `bytes_read` counts what came; `capture` keeps a bounded copy for the log."""
+    """
+    Reads one request's body in pieces. `bytes_read` counts what came, `text_size` the text in it; `capture` keeps a
+    bounded copy for the log.
+    """
 
-    def __init__(self, arrival: Arrival, *, bytes_max: int, capture: Capture | None = None) -> None:
+    def __init__(
+        self, arrival: Arrival, *, bytes_max: int, capture: Capture | None = None, text_size: TextSize | None = None
+    ) -> None:
         self.capture = capture
+        self.text_size = text_size
         self._arrival = arrival
         self._bytes_max = bytes_max
         self._is_asked_for = False
@@ -115,6 +122,8 @@ class BodyReader:
             raise too_large(self._bytes_max)
         if self.capture is not None:
             self.capture.add(piece)
+        if self.text_size is not None:
+            self.text_size.feed(piece)
         return piece
 
     async def _read(self) -> bytes:

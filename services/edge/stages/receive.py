@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import msgspec
 
+from services.dialects.text_size import TextSize
 from services.edge.capture import Capture, is_text
 from services.edge.exchange import Exchange
 from services.edge.plan import Plan, StreamedBody
+from services.edge.port.arrival import Arrival
 from services.edge.port.body import (
     BodyMemory,
     BodyReader,
@@ -78,8 +80,14 @@ class Receiver:
         if here is not None:
             self._memory.take(len(here))
             return here, None, len(here)
-        reader = BodyReader(arrival, bytes_max=self._body_bytes_max, capture=_capture(exchange))
-        if is_needed_whole or (length is not None and length <= SMALL_BODY_BYTES):
+        is_held = is_needed_whole or (length is not None and length <= SMALL_BODY_BYTES)
+        reader = BodyReader(
+            arrival,
+            bytes_max=self._body_bytes_max,
+            capture=_capture(exchange),
+            text_size=None if is_held else _text_size(arrival),
+        )
+        if is_held:
             body = await reader.whole(self._memory)
             return body, None, len(body)
         return StreamedBody(reader.pieces(), length, await reader.first()), reader, 0
@@ -95,6 +103,11 @@ def _refuse_unbuilt(exchange: Exchange) -> None:
         raise NotBuilt("resuming a stream is not built yet")
     if address.kind == "universal" and exchange.arrival.method != "POST":
         raise MethodNotAllowed("the universal endpoint takes POST")
+
+
+def _text_size(arrival: Arrival) -> TextSize | None:
+    """Counts the text of a body that streams; of one that is no text, nothing is estimated."""
+    return TextSize() if is_text(arrival.headers.get("Content-Type", "")) else None
 
 
 def _capture(exchange: Exchange) -> Capture | None:

@@ -17,6 +17,7 @@ import msgspec
 
 from services.contracts.analytics.values import Ended
 from services.dialects.errors import array_error_item, stream_error_event
+from services.dialects.request import RequestFacts
 from services.dialects.usage import Usage, UsageReader, UsageReaders
 from services.edge.capture import Capture, is_text
 from services.edge.exchange import Exchange
@@ -118,7 +119,11 @@ class Relay:
         reader = None
         if is_live and step.facts.model_type:
             reader = self._readers.open(
-                step.facts, status=source.status, content_type=content_type, content_encoding=coding, headers=headers
+                _request_facts(exchange, step),
+                status=source.status,
+                content_type=content_type,
+                content_encoding=coding,
+                headers=headers,
             )
         fill = exchange.recalled.recall
         if fill is not None and step.index != exchange.received.plan[0].index:
@@ -194,6 +199,14 @@ def _source_of(exchange: Exchange) -> tuple[Source, Step]:
     if recalled.source is not None:
         return recalled.source, exchange.received.plan[0]
     return exchange.attempted.source, exchange.attempted.step
+
+
+def _request_facts(exchange: Exchange, step: Step) -> RequestFacts:
+    """What the request says of itself; by now a body that streams has told its size."""
+    reader = exchange.received.reader
+    if reader is None or reader.text_size is None:
+        return step.facts
+    return msgspec.structs.replace(step.facts, size_bytes=reader.text_size.size_bytes)
 
 
 def _facts(source: Source) -> Facts | None:
