@@ -82,6 +82,7 @@ class App:
             version=VERSION,
             dependencies=self.dependencies,
         )
+        self.status.add("stores", self._stores)
         self._listening: list[str] = []
         self._random = random.Random().random
         self._tls = TlsFiles(settings.security.tls_dir) if settings.security.tls_dir is not None else None
@@ -125,6 +126,16 @@ class App:
             _log.info("%s is ready: %s", self.settings.target, ", ".join(self._listening))
         else:
             _log.info("%s is stopping", self.settings.target)
+
+    def _stores(self) -> dict[str, str]:
+        """Where the services that run here keep what they know: what is in memory is gone at a restart."""
+        stores = self.settings.stores
+        kinds = {
+            "limiter": "memory" if stores.redis_url is None else "redis",
+            "cache": "memory" if stores.redis_url is None else "redis",
+            "analytics": "embedded" if stores.clickhouse_url is None else "clickhouse",
+        }
+        return {service: kind for service, kind in kinds.items() if service in self.here}
 
     # What all modules share.
 
@@ -228,13 +239,13 @@ class App:
         from services.analytics.module import open_admin
 
         address = self.settings.addresses.admin
-        also = health_routes(self.status, self.metrics) if self.settings.target == "all" else []
+        also = health_routes(self.status, self.metrics) if self.settings.target == "all" else ()
         async with open_admin(
             analytics=parts[self._analytics],
             address=address,
             token=self.settings.security.admin_token,
             status=self.status.document,
-            also=[route for route in also if route.path != "/status"],
+            also=also,
         ) as port:
             self._listening.append(f"admin http://{address.host}:{port}")
             yield port
@@ -252,7 +263,7 @@ class App:
                 open_edge(settings=replace(self._edge_settings(), folder=folder), links=links, context=context)
             )
             self._show(edge)
-            self._listening.append("http://{}:{}".format(*edge.address))
+            self._listening.append("edge http://{}:{}".format(*edge.address))
             yield edge
 
     def _show(self, edge: Edge) -> None:
@@ -268,7 +279,6 @@ class App:
 
         settings = self.settings
         upstream, bounds = settings.upstream, settings.bounds
-        ca_files = tuple(str(path) for path in (upstream.ca, upstream.ssl_cert_file) if path is not None)
         return EdgeSettings(
             host=settings.addresses.data.host,
             port=settings.addresses.data.port,
@@ -281,7 +291,8 @@ class App:
             proxies=ProxyRules.parse(
                 https_proxy=upstream.https_proxy, http_proxy=upstream.http_proxy, no_proxy=upstream.no_proxy
             ),
-            ca_files=ca_files,
+            ca_files=() if upstream.ca is None else (str(upstream.ca),),
+            system_ca_file=None if upstream.ssl_cert_file is None else str(upstream.ssl_cert_file),
             snapshot_key=settings.security.snapshot_key,
         )
 

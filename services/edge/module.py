@@ -45,6 +45,7 @@ from services.edge.upstream.client import UpstreamClient
 from services.edge.upstream.proxies import ProxyRules
 from services.edge.upstream.tls import client_context
 from services.kit.clock import Clock
+from services.kit.errors import SettingsInvalid
 from services.kit.identifiers import UlidSource
 from services.kit.names import MetricName
 from services.kit.rpc.link import QuietLinks
@@ -71,6 +72,9 @@ class EdgeSettings:
     drain_s: float
     proxies: ProxyRules
     ca_files: tuple[str, ...] = ()
+    """Certificate authorities beside the system's."""
+    system_ca_file: str | None = None
+    """Certificate authorities in place of the system's."""
     snapshot_key: Secret | None = None
     port_bounds: PortBounds | None = None
     """None: as documented."""
@@ -108,66 +112,31 @@ class Edge:
         self.port = port
         self.address = address
 
-    @property
-    def reasons_not_ready(self) -> tuple[str, ...]:
-        """Empty when the edge listens, has a snapshot and is not stopping. The state of a dependency never counts."""
-        reasons = []
-        if self.configuration.current is None:
-            reasons.append("no snapshot yet")
-        if self.port.is_draining:
-            reasons.append("stopping")
-        return tuple(reasons)
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What stages work with, open already."""
+
+    configuration: Configuration
+    spool: Spool
+    upstream: UpstreamClient
+    ledger: LeaseLedger
+    answers: Answers
+    memory: BodyMemory
+    sorter: HeaderSorter
+    metrics: EdgeMetrics
 
 
 @asynccontextmanager
 async def open_edge(*, settings: EdgeSettings, links: EdgeLinks, context: EdgeContext) -> AsyncIterator[Edge]:
-    """An edge that serves. Raises OSError when its address is taken or its folder is not usable."""
+    """An edge that serves. Raises SettingsInvalid when its address is taken or its folder is not usable."""
     async with AsyncExitStack() as stack:
-        configuration = await stack.enter_async_context(_configuration(settings, links, context))
-        spool = await stack.enter_async_context(_spool(settings, links, context))
-        upstream = await stack.enter_async_context(
-            UpstreamClient(
-                clock=context.clock, tls=client_context(ca_files=settings.ca_files), proxies=settings.proxies
-            )
-        )
-        ledger = await stack.enter_async_context(_ledger(links, context, configuration))
-        answers = Answers(links=links.exchange, clock=context.clock)
-        links.exchange.listen(answers)
-        stack.callback(answers.close)
-        memory = BodyMemory(bytes_max=settings.body_memory_bytes)
-        sorter = HeaderSorter()
+        parts = await _open_parts(stack, settings, links, context)
         ids = UlidSource(clock=context.clock)
-        metrics = EdgeMetrics(context.metrics)
-        admission = Admission(ledger=ledger, tracer=context.tracer)
-        receiver = Receiver(
-            memory=memory,
-            body_bytes_max=settings.body_bytes_max,
-            builder=StepBuilder(sorter=sorter, reader=RequestReader()),
-        )
-        stages = Stages(
-            receiver=receiver,
-            admission=admission,
-            recaller=Recaller(answers=answers, tracer=context.tracer),
-            attempter=Attempter(
-                upstream=upstream,
-                configuration=configuration,
-                admission=admission,
-                tracer=context.tracer,
-            ),
-            relay=Relay(answer_headers=AnswerHeaders(), readers=UsageReaders()),
-            settler=Settler(
-                admission=admission,
-                receiver=receiver,
-                rates=RateBook(catalogue=lambda: _rates_of(configuration)),
-                spool=spool,
-                metrics=metrics,
-                edge=context.instance,
-            ),
-        )
         pipeline = Pipeline(
-            configuration=configuration,
-            sorter=sorter,
-            stages=stages,
+            configuration=parts.configuration,
+            sorter=parts.sorter,
+            stages=_stages(parts, settings, context),
             tracer=context.tracer,
             clock=context.clock,
             ids=ids,
@@ -176,19 +145,74 @@ async def open_edge(*, settings: EdgeSettings, links: EdgeLinks, context: EdgeCo
             pipeline.answer,
             connections_max=settings.connections_max,
             new_log_id=ids.next,
-            refused=metrics.count_refusal,
+            refused=parts.metrics.count_refusal,
             bounds=settings.port_bounds,
         )
         pipeline.port = port
-        context.metrics.gauge(MetricName.CACHE_SIZE).watch(lambda: answers.used_bytes)
-        _watch(context.metrics, port, memory, upstream)
-        address = await port.listen(settings.host, settings.port)
+        _watch(context.metrics, port, parts)
+        address = await _listen(port, settings)
         stack.push_async_callback(port.aclose)
-        edge = Edge(configuration=configuration, spool=spool, port=port, address=address)
         try:
-            yield edge
+            yield Edge(configuration=parts.configuration, spool=parts.spool, port=port, address=address)
         finally:
             await port.drain(settings.drain_s)
+
+
+async def _open_parts(stack: AsyncExitStack, settings: EdgeSettings, links: EdgeLinks, context: EdgeContext) -> _Parts:
+    configuration = await stack.enter_async_context(_configuration(settings, links, context))
+    spool = await stack.enter_async_context(_spool(settings, links, context))
+    tls = client_context(ca_files=settings.ca_files, system_ca_file=settings.system_ca_file)
+    upstream = UpstreamClient(clock=context.clock, tls=tls, proxies=settings.proxies)
+    await stack.enter_async_context(upstream)
+    ledger = await stack.enter_async_context(_ledger(links, context, configuration))
+    answers = Answers(links=links.exchange, clock=context.clock)
+    links.exchange.listen(answers)
+    stack.callback(answers.close)
+    return _Parts(
+        configuration=configuration,
+        spool=spool,
+        upstream=upstream,
+        ledger=ledger,
+        answers=answers,
+        memory=BodyMemory(bytes_max=settings.body_memory_bytes),
+        sorter=HeaderSorter(),
+        metrics=EdgeMetrics(context.metrics),
+    )
+
+
+def _stages(parts: _Parts, settings: EdgeSettings, context: EdgeContext) -> Stages:
+    tracer = context.tracer
+    admission = Admission(ledger=parts.ledger, tracer=tracer)
+    receiver = Receiver(
+        memory=parts.memory,
+        body_bytes_max=settings.body_bytes_max,
+        builder=StepBuilder(sorter=parts.sorter, reader=RequestReader()),
+    )
+    return Stages(
+        receiver=receiver,
+        admission=admission,
+        recaller=Recaller(answers=parts.answers, tracer=tracer),
+        attempter=Attempter(
+            upstream=parts.upstream, configuration=parts.configuration, admission=admission, tracer=tracer
+        ),
+        relay=Relay(answer_headers=AnswerHeaders(), readers=UsageReaders()),
+        settler=Settler(
+            admission=admission,
+            receiver=receiver,
+            rates=RateBook(catalogue=lambda: _rates_of(parts.configuration)),
+            spool=parts.spool,
+            metrics=parts.metrics,
+            edge=context.instance,
+        ),
+    )
+
+
+async def _listen(port: DataPort, settings: EdgeSettings) -> tuple[str, int]:
+    try:
+        return await port.listen(settings.host, settings.port)
+    except OSError as error:
+        where = f"{settings.host}:{settings.port}"
+        raise SettingsInvalid(f"NARROWS_DATA_ADDRESS: cannot listen on {where}: {error.strerror}") from error
 
 
 @asynccontextmanager
@@ -254,11 +278,13 @@ def _limits_of(snapshot: Snapshot) -> Callable[[Bucket], int | None]:
     return limit_of
 
 
-def _watch(metrics: Metrics, port: DataPort, memory: BodyMemory, upstream: UpstreamClient) -> None:
+def _watch(metrics: Metrics, port: DataPort, parts: _Parts) -> None:
     """Let metrics read what is counted anyway."""
+    upstream = parts.upstream
+    metrics.gauge(MetricName.CACHE_SIZE).watch(lambda: parts.answers.used_bytes)
     metrics.gauge(MetricName.CONNECTIONS).watch(lambda: len(port.connections))
     metrics.gauge(MetricName.REQUESTS_IN_FLIGHT).watch(lambda: port.in_flight)
-    metrics.gauge(MetricName.BODY_MEMORY).watch(lambda: memory.bytes_held)
+    metrics.gauge(MetricName.BODY_MEMORY).watch(lambda: parts.memory.bytes_held)
     metrics.gauge(MetricName.UPSTREAM_CONNECTIONS).watch(
         lambda: {("idle",): upstream.stats().idle, ("busy",): upstream.stats().open - upstream.stats().idle}
     )

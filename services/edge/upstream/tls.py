@@ -53,12 +53,18 @@ class SessionContext(ssl.SSLContext):
         self._sessions[host] = session
 
 
-def client_context(*, ca_files: Sequence[str] = ()) -> SessionContext:
-    """The context for all providers; `ca_files` are trusted besides the system's own. Raises SettingsInvalid."""
+def client_context(*, ca_files: Sequence[str] = (), system_ca_file: str | None = None) -> SessionContext:
+    """
+    The context for all providers. Raises SettingsInvalid.
+
+    `ca_files` are trusted beside the system's own, `system_ca_file` in place of these: OpenSSL by itself would go on
+    trusting the system's folder of certificates beside such a file, and somebody who names one means no other.
+    """
     context = SessionContext()
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_default_certs()
-    for ca_file in ca_files:
+    if system_ca_file is None:
+        context.load_default_certs()
+    for ca_file in (*([] if system_ca_file is None else [system_ca_file]), *ca_files):
         try:
             context.load_verify_locations(cafile=ca_file)
         except (OSError, ssl.SSLError) as error:
