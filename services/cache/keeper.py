@@ -2,8 +2,9 @@
 The keeper: the store, for `Fills`, which does not wait.
 
 What is asked during one turn of the loop goes to the store as one batch in a task of its own, so a slow store delays
-nothing but its own answers. When the store is out of reach the breaker refuses at once and the answer is `down`:
-fills and joins go on in this replica's memory.
+nothing but its own answers. What is to be stored or given back is written by one task, a batch at a time: what comes
+while a batch is written leaves with the next one. When the store is out of reach the breaker refuses at once and the
+answer is `down`: fills and joins go on in this replica's memory.
 
 Where another replica has the lease, its answer is awaited for a short while, which is what an edge's patience allows,
 and then this replica fills too. So while edges disagree about the replicas there are at most two calls of a provider,
@@ -13,18 +14,22 @@ one a replica. Hazard: the store may hear of a key after its fill has ended; lea
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Sequence
 
 from services.cache.counts import Counts
 from services.cache.fills import Answer
 from services.cache.limits import Limits
-from services.cache.store.answers import AnswerStore, Claim, Found
+from services.cache.store.answers import AnswerStore, Claim, Found, Kept
 from services.kit.errors import DependencyUnavailable
 
 Then = Callable[[bytes, Answer], None]
 
 ASKED_MAX = 32
 """Keys in one batch. Their answers come back in one piece, and have the store's whole deadline to do so."""
+KEPT_MAX = 32
+KEPT_BYTES_CUT = 1024 * 1024
+"""Answers stored in one batch, and the bytes after which no more are added: they share one deadline as well."""
 
 
 class StoreKeeper:
@@ -40,8 +45,9 @@ class StoreKeeper:
         self._counts = counts
         self._asked: list[tuple[bytes, Then]] = []
         self._released: list[bytes] = []
+        self._keeping: deque[tuple[Kept, Callable[[], None]]] = deque()
         self._is_due = False
-        self._keeps = 0
+        self._is_writing = False
 
     def ask(self, key: bytes, then: Then) -> None:
         """See `Keeper`."""
@@ -55,13 +61,13 @@ class StoreKeeper:
 
     def keep(self, key: bytes, found: Found, then: Callable[[], None]) -> None:
         """See `Keeper`."""
-        if self._keeps >= self._limits.keeps_max:
+        if len(self._keeping) >= self._limits.keeps_max:
             self._counts.unkept += 1
             self.release(key)
             asyncio.get_running_loop().call_soon(then)
             return
-        self._keeps += 1
-        self._tasks.create_task(self._keep(key, found, then))
+        self._keeping.append((Kept(key, found.entry, found.ttl_left_ms), then))
+        self._flush_soon()
 
     async def renew(self, keys: Sequence[bytes], lost: Callable[[bytes], None]) -> None:
         """Hold the leases of these keys for longer; `lost` is told which another replica has."""
@@ -81,11 +87,11 @@ class StoreKeeper:
     def _flush(self) -> None:
         self._is_due = False
         asked, self._asked = self._asked, []
-        released, self._released = self._released, []
         for start in range(0, len(asked), ASKED_MAX):
             self._tasks.create_task(self._ask(asked[start : start + ASKED_MAX]))
-        if released:
-            self._tasks.create_task(self._release(released))
+        if (self._keeping or self._released) and not self._is_writing:
+            self._is_writing = True
+            self._tasks.create_task(self._write())
 
     async def _ask(self, asked: list[tuple[bytes, Then]]) -> None:
         """Answer each key as soon as it can be; those that another replica fills are asked for again."""
@@ -111,18 +117,39 @@ class StoreKeeper:
         except DependencyUnavailable:
             return ["down"] * len(keys)
 
-    async def _keep(self, key: bytes, found: Found, then: Callable[[], None]) -> None:
+    async def _write(self) -> None:
+        """Store and give back until nothing waits."""
         try:
-            is_kept = await self._store.keep(key, found.entry, ttl_ms=found.ttl_left_ms, owner=self._owner)
-        except DependencyUnavailable:
-            is_kept = False
+            while self._keeping or self._released:
+                released, self._released = self._released, []
+                if released:
+                    await self._release(released)
+                if self._keeping:
+                    await self._keep(self._next_keeping())
         finally:
-            self._keeps -= 1
-            then()
-        if is_kept:
-            self._counts.kept += 1
-        else:
-            self._counts.unkept += 1
+            self._is_writing = False
+
+    def _next_keeping(self) -> list[tuple[Kept, Callable[[], None]]]:
+        """The answers of the next batch: at least one."""
+        keeping = [self._keeping.popleft()]
+        batch_bytes = keeping[0][0].entry.size_bytes
+        while self._keeping and len(keeping) < KEPT_MAX and batch_bytes < KEPT_BYTES_CUT:
+            keeping.append(self._keeping.popleft())
+            batch_bytes += keeping[-1][0].entry.size_bytes
+        return keeping
+
+    async def _keep(self, keeping: list[tuple[Kept, Callable[[], None]]]) -> None:
+        kept: Sequence[bool] = ()
+        try:
+            kept = await self._store.keep([answer for answer, _ in keeping], owner=self._owner)
+        except DependencyUnavailable:
+            pass
+        finally:
+            for _, then in keeping:
+                then()
+        kept_count = sum(kept)
+        self._counts.kept += kept_count
+        self._counts.unkept += len(keeping) - kept_count
 
     async def _release(self, keys: list[bytes]) -> None:
         try:

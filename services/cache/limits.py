@@ -41,7 +41,7 @@ class Limits:
     foreign_poll_s: float = 0.02
 
     keeps_max: int = 256
-    """Answers being written to the store at once; beyond it they are not stored."""
+    """Answers that wait to be written to the store; beyond it they are not stored."""
 
     tick_s: float = 0.1
     """Between two looks at who is silent."""

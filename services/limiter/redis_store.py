@@ -1,9 +1,9 @@
 """
 Redis store: leases that several limiters share.
 
-One script per decision (lease.lua), atomic and on the server's clock; a message's decisions share one pipeline. A
+One script per decision (lease.lua), atomic and on the server's clock; a message's decisions travel in one write. A
 bucket's keys share a hash tag, so a cluster keeps them together, and expire by themselves when nothing counts in
-them any more. Scripts are called by hash and loaded when the server does not know them, as after a restart.
+them any more.
 
 Hazard: Redis must not evict. A lease that is gone is a lease granted twice, so `check` refuses any policy but
 `noeviction`, at the start and again whenever the server was out of reach.
@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
 import msgspec
 from redis.asyncio import RedisCluster
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import RedisError
 
 from services.contracts.limiter.values import (
     Ask,
@@ -36,6 +36,7 @@ from services.kit.breaker import Breaker
 from services.kit.clock import Clock
 from services.kit.errors import DependencyUnavailable, SettingsInvalid
 from services.kit.redis import RedisClient
+from services.kit.redis_scripts import RedisScripts, Script, ScriptCall
 from services.limiter.store import EDGES_HEARD_MS, LeaseStore
 
 EDGES_FRESH_S = 1.0
@@ -43,19 +44,6 @@ EDGES_FRESH_S = 1.0
 EDGES_KNOWN_MAX = 10_000
 
 _EDGES_KEY = "narrows:limiter:edges"
-
-Command = tuple[str | int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Script:
-    """Lua that runs inside Redis, and the hash it is called by."""
-
-    text: str
-    sha: str = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "sha", hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest())
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +65,7 @@ class RedisLeaseStore:
 
     def __init__(self, *, client: RedisClient, clock: Clock, scripts: Scripts) -> None:
         self._client = client
+        self._redis = RedisScripts(client=client)
         self._clock = clock
         self._scripts = scripts
         self._edges = 1
@@ -105,7 +94,7 @@ class RedisLeaseStore:
                 f"the limiter's Redis must have maxmemory-policy noeviction, is {', '.join(sorted(policies))}: "
                 "an evicted lease would be granted twice"
             )
-        await self._load_scripts()
+        await self._redis.load(self._scripts.lease, self._scripts.edges)
         await self._run([self._count_edges((), self._clock.monotonic_s())])
 
     async def _policies(self) -> list[str]:
@@ -117,44 +106,29 @@ class RedisLeaseStore:
         servers = [memory] if "maxmemory_policy" in memory else memory.values()
         return [str(server.get("maxmemory_policy", "")) for server in servers]
 
-    def _decision(self, request: LeaseRequest) -> Command:
+    def _decision(self, request: LeaseRequest) -> ScriptCall:
         bucket = request.bucket
-        keys = bucket_keys(bucket)
         identity = bucket.technique, bucket.window_s * 1_000_000, request.edge, request.sequence, request.limit
-        call = "EVALSHA", self._scripts.lease.sha, len(keys), *keys
         if isinstance(request, Ask):
-            return (*call, "ask", *identity, request.waiting, request.ahead, self._edges)
-        return (*call, "report", *identity, request.spent, request.returned, int(request.is_closed))
+            asked = ("ask", *identity, request.waiting, request.ahead, self._edges)
+            return self._scripts.lease, bucket_keys(bucket), asked
+        reported = ("report", *identity, request.spent, request.returned, int(request.is_closed))
+        return self._scripts.lease, bucket_keys(bucket), reported
 
-    def _count_edges(self, edges: Iterable[str], now_s: float) -> Command:
+    def _count_edges(self, edges: Iterable[str], now_s: float) -> ScriptCall:
         for edge in edges:
             self._heard_s.pop(edge, None)
             self._heard_s[edge] = now_s
         while len(self._heard_s) > EDGES_KNOWN_MAX:
             del self._heard_s[next(iter(self._heard_s))]
-        return ("EVALSHA", self._scripts.edges.sha, 1, _EDGES_KEY, EDGES_HEARD_MS, *edges)
+        return self._scripts.edges, (_EDGES_KEY,), (EDGES_HEARD_MS, *edges)
 
-    async def _run(self, commands: Sequence[Command]) -> list[Any]:
-        """All in one pipeline; those whose script is unknown again, after loading it. Raises when every one failed."""
-        results = await self._pipeline(commands)
-        unknown = [index for index, result in enumerate(results) if isinstance(result, NoScriptError)]
-        if unknown:
-            await self._load_scripts()
-            for index, result in zip(unknown, await self._pipeline([commands[i] for i in unknown]), strict=True):
-                results[index] = result
+    async def _run(self, calls: Sequence[ScriptCall]) -> list[Any]:
+        """All in one write. Raises when every one failed."""
+        results = await self._redis.run(calls)
         if all(isinstance(result, RedisError) for result in results):
             raise results[0]
         return results
-
-    async def _pipeline(self, commands: Sequence[Command]) -> list[Any]:
-        pipeline = self._client.pipeline(transaction=False)
-        for command in commands:
-            pipeline.execute_command(*command)
-        return await pipeline.execute(raise_on_error=False)
-
-    async def _load_scripts(self) -> None:
-        for script in (self._scripts.lease, self._scripts.edges):
-            await self._client.script_load(script.text)
 
 
 class GuardedLeaseStore:

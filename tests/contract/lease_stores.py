@@ -12,8 +12,9 @@ from typing import Protocol
 from redis.asyncio import Redis
 
 from services.contracts.limiter.values import Ask, Bucket, LeaseAnswer, LeaseRequest, Report
+from services.kit.redis_scripts import Script
 from services.limiter.memory import MemoryLeaseStore
-from services.limiter.redis_store import RedisLeaseStore, Script, Scripts, bucket_keys, read_scripts
+from services.limiter.redis_store import RedisLeaseStore, Scripts, bucket_keys, read_scripts
 from tests.fakes.clock import FakeClock
 
 EPOCH_S = 1_790_000_000.0

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from services.cache.store.answers import Claim, Entry, Found
+from services.cache.store.answers import Claim, Entry, Found, Kept
 from services.cache.store.entries import pack_entry, unpack_entry
 from services.cache.store.memory import MemoryAnswerStore
 from services.cache.store.redis import RedisAnswerStore
@@ -44,7 +44,7 @@ async def claim(stores: Stores, key: bytes = KEY, *, owner: str = "a", lease_ms:
 async def keep(
     stores: Stores, *, key: bytes = KEY, entry: Entry = ANSWER, ttl_ms: int = 60_000, owner: str = "a"
 ) -> bool:
-    return await stores.answers.keep(key, entry, ttl_ms=ttl_ms, owner=owner)
+    return (await stores.answers.keep([Kept(key, entry, ttl_ms)], owner=owner))[0]
 
 
 async def test_the_first_to_claim_an_empty_key_gets_its_lease(stores: Stores) -> None:
@@ -103,6 +103,18 @@ async def test_keeping_without_the_lease_leaves_it_to_its_owner(stores: Stores) 
     await stores.pass_time(0.02)
 
     assert await claim(stores, owner="b") == "theirs"
+
+
+async def test_answers_are_kept_in_order_and_apart(stores: Stores) -> None:
+    old, new, other = (Entry(200, (), (text,)) for text in (b"old", b"new", b"other"))
+
+    kept = await stores.answers.keep(
+        [Kept(KEY, old, 60_000), Kept(OTHER_KEY, other, 60_000), Kept(KEY, new, 60_000)], owner="a"
+    )
+
+    found = await stores.answers.claim([KEY, OTHER_KEY], owner="a", lease_ms=LEASE_MS)
+    assert list(kept) == [True, True, True]
+    assert [each.entry for each in found if isinstance(each, Found)] == [new, other]
 
 
 async def test_an_answer_kept_again_is_the_newer_one(stores: Stores) -> None:
@@ -178,10 +190,10 @@ async def test_a_lease_that_another_took_over_is_lost(stores: Stores) -> None:
 async def test_memory_is_bounded_and_the_least_used_answer_leaves_first() -> None:
     store = MemoryAnswerStore(clock=FakeClock(), bytes_max=10_000)
     for name in (b"a", b"b"):
-        await store.keep(name, Entry(200, (), (bytes(4_000),)), ttl_ms=60_000, owner="a")
+        await store.keep([Kept(name, Entry(200, (), (bytes(4_000),)), 60_000)], owner="a")
     await store.claim([b"a"], owner="a", lease_ms=LEASE_MS)
 
-    await store.keep(b"c", Entry(200, (), (bytes(4_000),)), ttl_ms=60_000, owner="a")
+    await store.keep([Kept(b"c", Entry(200, (), (bytes(4_000),)), 60_000)], owner="a")
     kept = [isinstance(found, Found) for found in await store.claim([b"a", b"b", b"c"], owner="a", lease_ms=LEASE_MS)]
 
     assert kept == [True, False, True]
@@ -191,7 +203,7 @@ async def test_memory_is_bounded_and_the_least_used_answer_leaves_first() -> Non
 async def test_memory_refuses_an_answer_larger_than_all_of_it() -> None:
     store = MemoryAnswerStore(clock=FakeClock(), bytes_max=10_000)
 
-    assert not await store.keep(KEY, Entry(200, (), (bytes(20_000),)), ttl_ms=60_000, owner="a")
+    assert await store.keep([Kept(KEY, Entry(200, (), (bytes(20_000),)), 60_000)], owner="a") == [False]
     assert store.used_bytes == 0
 
 
@@ -202,19 +214,19 @@ async def test_redis_that_is_full_is_no_outage(servers: Servers) -> None:
             breaker = breaker_of(client)
             store = RedisAnswerStore(client=client, breaker=breaker)
             claimed = await store.claim([KEY], owner="a", lease_ms=LEASE_MS)
-            is_kept = await store.keep(KEY, ANSWER, ttl_ms=60_000, owner="a")
+            kept = await store.keep([Kept(KEY, ANSWER, 60_000)], owner="a")
         finally:
             await client.config_set("maxmemory", "0")
 
     assert list(claimed) == ["nobody's"]
-    assert not is_kept
+    assert list(kept) == [False]
     assert not breaker.is_open
 
 
 async def test_an_entry_that_redis_lost_bytes_of_is_no_answer(servers: Servers) -> None:
     async with open_redis(servers.url("redis")) as client:
         store = RedisAnswerStore(client=client, breaker=breaker_of(client))
-        await store.keep(KEY, ANSWER, ttl_ms=60_000, owner="a")
+        await store.keep([Kept(KEY, ANSWER, 60_000)], owner="a")
         for name in await client.keys("narrows:answer:*"):
             await client.setrange(name, 3, "\xff\xff")
 

@@ -45,6 +45,14 @@ class Found(msgspec.Struct, frozen=True):
     ttl_left_ms: int
 
 
+class Kept(msgspec.Struct, frozen=True):
+    """An answer to be stored, for how long."""
+
+    key: bytes
+    entry: Entry
+    ttl_ms: int
+
+
 Claim = Found | Literal["ours", "theirs", "nobody's"]
 """
 What a claim got: the answer; the lease; that another replica has the lease; or neither.
@@ -60,8 +68,8 @@ class AnswerStore(Protocol):
         """For each key, in order: its answer, or the lease to fill it. Claiming a lease one holds renews it."""
         ...
 
-    async def keep(self, key: bytes, entry: Entry, *, ttl_ms: int, owner: str) -> bool:
-        """Store a whole answer and give the owner's lease back. False: the store has no room for it."""
+    async def keep(self, answers: Sequence[Kept], *, owner: str) -> Sequence[bool]:
+        """Store whole answers, in order, and give the owner's leases back. False: the store has no room for it."""
         ...
 
     async def release(self, keys: Sequence[bytes], *, owner: str) -> None:

@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from services.cache.store.answers import Claim, Entry, Found
+from services.cache.store.answers import Claim, Entry, Found, Kept
 from services.cache.store.runs import RUN_BYTES_MAX, RUN_TTL_MS, RunAppend, RunPage, page_of
 from services.kit.clock import Clock
 
@@ -21,7 +21,7 @@ ENTRY_OVERHEAD_BYTES = 512
 
 
 @dataclass(slots=True)
-class _Kept:
+class _Held:
     entry: Entry
     size_bytes: int
     ends_at_s: float
@@ -33,7 +33,7 @@ class MemoryAnswerStore:
     def __init__(self, *, clock: Clock, bytes_max: int) -> None:
         self._clock = clock
         self._bytes_max = bytes_max
-        self._kept: OrderedDict[bytes, _Kept] = OrderedDict()
+        self._kept: OrderedDict[bytes, _Held] = OrderedDict()
         self._leases: dict[bytes, tuple[str, float]] = {}
         self._used_bytes = 0
 
@@ -47,18 +47,9 @@ class MemoryAnswerStore:
         now_s = self._clock.monotonic_s()
         return [self._claim(key, owner, now_s, lease_ms) for key in keys]
 
-    async def keep(self, key: bytes, entry: Entry, *, ttl_ms: int, owner: str) -> bool:
+    async def keep(self, answers: Sequence[Kept], *, owner: str) -> Sequence[bool]:
         """See `AnswerStore`."""
-        self._give_back(key, owner)
-        size_bytes = entry.size_bytes + ENTRY_OVERHEAD_BYTES
-        if size_bytes > self._bytes_max:
-            return False
-        self._forget(key)
-        self._kept[key] = _Kept(entry, size_bytes, self._clock.monotonic_s() + ttl_ms / 1000)
-        self._used_bytes += size_bytes
-        while self._used_bytes > self._bytes_max:
-            self._forget(next(iter(self._kept)))
-        return True
+        return [self._keep(each, owner) for each in answers]
 
     async def release(self, keys: Sequence[bytes], *, owner: str) -> None:
         """See `AnswerStore`."""
@@ -69,6 +60,19 @@ class MemoryAnswerStore:
         """See `AnswerStore`."""
         now_s = self._clock.monotonic_s()
         return [self._take_lease(key, owner, now_s, lease_ms) for key in keys]
+
+    def _keep(self, answer: Kept, owner: str) -> bool:
+        self._give_back(answer.key, owner)
+        size_bytes = answer.entry.size_bytes + ENTRY_OVERHEAD_BYTES
+        if size_bytes > self._bytes_max:
+            return False
+        self._forget(answer.key)
+        ends_at_s = self._clock.monotonic_s() + answer.ttl_ms / 1000
+        self._kept[answer.key] = _Held(answer.entry, size_bytes, ends_at_s)
+        self._used_bytes += size_bytes
+        while self._used_bytes > self._bytes_max:
+            self._forget(next(iter(self._kept)))
+        return True
 
     def _claim(self, key: bytes, owner: str, now_s: float, lease_ms: int) -> Claim:
         kept = self._kept.get(key)
