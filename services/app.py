@@ -34,7 +34,7 @@ from services.contracts.cache.conversation import EXCHANGE
 from services.contracts.limiter.conversation import LEASE
 from services.contracts.router.conversation import REPORT, WATCH
 from services.kit.clock import SystemClock
-from services.kit.files import locked_folder
+from services.kit.files import locked_folder, locked_folder_if_writable
 from services.kit.health import Dependencies
 from services.kit.health_server import health_routes, health_server
 from services.kit.identifiers import UlidSource
@@ -185,14 +185,20 @@ class App:
         from services.router.module import router_module
         from services.router.settings import RouterSettings
 
-        own = RouterSettings(
-            resources=self.settings.resources,
-            simulator_url=parts[self._simulator] if self.settings.target == "all" else self.settings.services.simulator,
-            are_private_upstreams_allowed=self.settings.upstream.are_private_allowed,
-            environment=self._environment,
-        )
-        tracer = parts[self._tracing]("router")
-        async with router_module(settings=own, clock=self.clock, tracer=tracer, metrics=self.metrics) as router:
+        simulator_url = self.settings.services.simulator
+        async with AsyncExitStack() as stack:
+            own = RouterSettings(
+                resources=self.settings.resources,
+                simulator_url=parts[self._simulator] if self.settings.target == "all" else simulator_url,
+                are_private_upstreams_allowed=self.settings.upstream.are_private_allowed,
+                folder=stack.enter_context(locked_folder_if_writable(self.settings.stores.data_dir / "router")),
+                environment=self._environment,
+            )
+            router = await stack.enter_async_context(
+                router_module(
+                    settings=own, clock=self.clock, tracer=parts[self._tracing]("router"), metrics=self.metrics
+                )
+            )
             if self.settings.target == "router":
                 self.status.add("config_version", lambda: router.version)
                 self.status.add("refusals", lambda: router.refusals)
@@ -366,7 +372,10 @@ class App:
             case _:
                 pass
         async with server:
-            self._listening.append(f"gRPC {self.settings.addresses.rpc}")
+            host = self.settings.addresses.rpc.rpartition(":")[0]
+            self._listening.append(
+                f"gRPC {host}:{server.port}" if server.port else f"gRPC {self.settings.addresses.rpc}"
+            )
             yield server
 
 

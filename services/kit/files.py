@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,8 @@ from services.kit.errors import SettingsInvalid
 FILE_MODE = 0o600
 FOLDER_MODE = 0o700
 LOCK_NAME = "lock"
+
+_log = logging.getLogger(__name__)
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -45,13 +48,40 @@ def locked_folder(path: Path) -> Iterator[Path]:
     Raises SettingsInvalid when another process has it, or when it cannot be written to.
     """
     try:
-        path.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
-        descriptor = os.open(path / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
+        descriptor = _open_lock(path)
     except OSError as error:
         raise SettingsInvalid(f"NARROWS_DATA_DIR: {path} cannot be used: {error.strerror}") from error
+    with _held(descriptor, path):
+        yield path
+
+
+@contextmanager
+def locked_folder_if_writable(path: Path) -> Iterator[Path | None]:
+    """
+    The same for who can do without: None, and a warning, where the disk cannot be written to.
+
+    Raises SettingsInvalid when another process has it.
+    """
+    try:
+        descriptor = _open_lock(path)
+    except OSError as error:
+        _log.warning("%s cannot be used, so nothing is kept there: %s", path, error.strerror)
+        yield None
+        return
+    with _held(descriptor, path):
+        yield path
+
+
+def _open_lock(path: Path) -> int:
+    path.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+    return os.open(path / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
+
+
+@contextmanager
+def _held(descriptor: int, path: Path) -> Iterator[None]:
     try:
         _lock(descriptor, path)
-        yield path
+        yield
     finally:
         os.close(descriptor)
 

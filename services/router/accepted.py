@@ -55,6 +55,8 @@ class Accepted:
 
     customs: Mapping[Identity, Custom] = field(default_factory=dict)
     gateways: Mapping[Identity, CompiledGateway] = field(default_factory=dict)
+    documents: Mapping[Identity, Document] = field(default_factory=dict)
+    """The same versions, as they were written."""
     refusals: tuple[Refusal, ...] = ()
 
 
@@ -63,10 +65,12 @@ def accept(live: Accepted, reading: Reading, rules: Rules) -> Accepted:
     refusals = list(reading.refusals)
     documents = {document.identity: document for document in reading.documents}
     customs = _kept(live.customs, documents, reading)
+    written = _kept(live.documents, documents, reading)
     for document in _of_kind(documents, "Provider"):
         custom = _custom(document, rules)
         if isinstance(custom, Custom):
             customs[document.identity] = custom
+            written[document.identity] = document
         else:
             refusals.append(Refusal(document.title, reason_of(custom)))
     gateways = _kept(live.gateways, documents, reading)
@@ -74,12 +78,13 @@ def accept(live: Accepted, reading: Reading, rules: Rules) -> Accepted:
         gateway = _gateway(document, _in_namespace(customs, document.namespace), rules)
         if isinstance(gateway, CompiledGateway):
             gateways[document.identity] = gateway
+            written[document.identity] = document
         else:
             refusals.append(Refusal(document.title, reason_of(gateway)))
     for document in _of_kind(documents, "Route"):
         faults = _route_faults(document, customs, [*gateways, *documents], rules)
         refusals.append(Refusal(document.title, reason_of(faults)))
-    return Accepted(customs, gateways, tuple(refusals))
+    return Accepted(customs, gateways, written, tuple(refusals))
 
 
 def release_of(

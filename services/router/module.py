@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from services.contracts.router.values import Catalogue
 from services.kit.clock import Clock
 from services.kit.telemetry.metrics import Metrics
 from services.kit.telemetry.tracing import Tracer
+from services.router.last_good import LastGood
 from services.router.names import Resolve, resolve_names
 from services.router.service import Router
 from services.router.settings import RouterSettings
 from services.router.sources import Source, open_source
+
+COPY_NAME = "last-good.json"
 
 
 @asynccontextmanager
@@ -49,7 +53,9 @@ async def router_module(
         clock=clock,
         tracer=tracer,
         metrics=metrics,
+        last_good=_last_good(settings),
     )
+    await router.recall()
     await router.load()
     async with asyncio.TaskGroup() as tasks:
         running = (
@@ -61,6 +67,13 @@ async def router_module(
         finally:
             for task in running:
                 task.cancel()
+
+
+def _last_good(settings: RouterSettings) -> LastGood | None:
+    """What is built in is never wrong, so only a file has one."""
+    if settings.folder is None or settings.resources is None:
+        return None
+    return LastGood(settings.folder / COPY_NAME, source=str(Path(settings.resources).resolve()))
 
 
 def _are_private_allowed(settings: RouterSettings, source: Source) -> bool:

@@ -19,9 +19,11 @@ from services.kit.names import MetricName
 from services.kit.telemetry.metrics import Metrics
 from services.kit.telemetry.tracing import Tracer
 from services.router.accepted import Accepted, Rules, accept, hosts_named_in, release_of
+from services.router.last_good import LastGood
 from services.router.names import Resolve
 from services.router.report import EdgeState, Reporting
 from services.router.resources.addresses import AddressRules
+from services.router.resources.documents import Reading
 from services.router.sources import DocumentSet, Source
 from services.router.watch import Watching
 
@@ -43,6 +45,7 @@ class Router:
         clock: Clock,
         tracer: Tracer,
         metrics: Metrics,
+        last_good: LastGood | None = None,
     ) -> None:
         self.watch = Watching()
         self.report = Reporting(clock=clock, tracer=tracer)
@@ -51,7 +54,8 @@ class Router:
         self._catalogue_content = canonical(catalogue)
         self._are_private_allowed = are_private_allowed
         self._resolve = resolve
-        self._accepted = Accepted()
+        self.accepted = Accepted()
+        self._last_good = last_good
         metrics.gauge(MetricName.REFUSED_RESOURCES).watch(lambda: len(self.refusals))
         metrics.gauge(MetricName.WATCHERS).watch(lambda: len(self.watch))
 
@@ -75,6 +79,13 @@ class Router:
         """Targets that edges put last right now."""
         return self.report.book.ejected()
 
+    async def recall(self) -> None:
+        """Begin with what was live before, for documents that turn out to be wrong now."""
+        if self._last_good is not None:
+            reading = Reading(await asyncio.to_thread(self._last_good.read))
+            rules = await self._rules(reading)
+            self.accepted = await asyncio.to_thread(accept, self.accepted, reading, rules)
+
     async def load(self) -> None:
         """Take the source's documents: at once the first time, after that when they have changed."""
         await self._take(await self._source.next())
@@ -91,21 +102,26 @@ class Router:
             self.report.tick()
 
     async def _take(self, documents: DocumentSet) -> None:
-        resolved = await self._resolve(hosts_named_in(documents.reading))
-        rules = Rules(
+        rules = await self._rules(documents.reading)
+        before = self.refusals
+        release, keys = await asyncio.to_thread(self._judge, documents, rules)
+        self.watch.publish(release, keys)
+        _tell(before, release)
+        if self._last_good is not None:
+            await asyncio.to_thread(self._last_good.write, self.accepted.documents.values())
+
+    async def _rules(self, reading: Reading) -> Rules:
+        resolved = await self._resolve(hosts_named_in(reading))
+        return Rules(
             origin=self._source.origin,
             catalogue=self._catalogue,
             addresses=AddressRules(self._are_private_allowed, resolved),
             secrets=self._source.secrets,
         )
-        before = self.refusals
-        release, keys = await asyncio.to_thread(self._judge, documents, rules)
-        self.watch.publish(release, keys)
-        _tell(before, release)
 
     def _judge(self, documents: DocumentSet, rules: Rules) -> tuple[Release, tuple[StoredKey, ...]]:
-        self._accepted = accept(self._accepted, documents.reading, rules)
-        return release_of(self._accepted, self._catalogue_content, {self._source.name: documents.revision})
+        self.accepted = accept(self.accepted, documents.reading, rules)
+        return release_of(self.accepted, self._catalogue_content, {self._source.name: documents.revision})
 
 
 def _tell(before: tuple[Refusal, ...], release: Release) -> None:

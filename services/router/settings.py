@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,5 +17,7 @@ class RouterSettings:
     """`NARROWS_SIMULATOR`: where the simulator is; None: the provider is unknown."""
     are_private_upstreams_allowed: bool | None = None
     """`NARROWS_PRIVATE_UPSTREAMS`; None: on for a file, off for custom resources."""
+    folder: Path | None = None
+    """The router's own below `NARROWS_DATA_DIR`, for the last good resources; None: they are forgotten at a restart."""
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     """What `valueFrom: {env: ...}` reads. Never shown: secrets stand in it."""

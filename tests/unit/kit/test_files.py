@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from services.kit.errors import SettingsInvalid
-from services.kit.files import locked_folder, write_atomically
+from services.kit.files import locked_folder, locked_folder_if_writable, write_atomically
 
 
 def test_a_file_is_replaced_whole_and_readable_by_its_owner_only(tmp_path: Path) -> None:
@@ -66,5 +66,24 @@ def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     with (
         pytest.raises(SettingsInvalid, match="cannot be used: Not a directory"),
         locked_folder(tmp_path / "file" / "x"),
+    ):
+        pass
+
+
+def test_who_can_do_without_a_folder_gets_none_on_a_disk_that_takes_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").write_text("")
+    with locked_folder_if_writable(tmp_path / "file" / "folder") as folder:
+        assert folder is None
+
+    assert "nothing is kept there" in caplog.text
+
+
+def test_who_can_do_without_a_folder_still_does_not_share_one(tmp_path: Path) -> None:
+    with (
+        locked_folder(tmp_path / "router"),
+        pytest.raises(SettingsInvalid, match="in use by another process"),
+        locked_folder_if_writable(tmp_path / "router"),
     ):
         pass
