@@ -43,13 +43,13 @@ class Addresses:
         "NARROWS_DATA_ADDRESS",
         kinds.address(),
         Address(LOOPBACK, 8787),
-        meaning="edge: HTTP and WebSocket for applications",
+        meaning="edge: HTTP for applications",
     )
     admin: Address = setting(
         "NARROWS_ADMIN_ADDRESS",
         kinds.address(),
         Address(LOOPBACK, 8788),
-        meaning="analytics: dashboard, management API, `/status`",
+        meaning="analytics: management API, and `/status` with all edges and refused resources",
     )
     health: Address = setting(
         "NARROWS_HEALTH_ADDRESS",
@@ -115,7 +115,8 @@ class Stores:
         "NARROWS_REDIS_URL",
         kinds.url("redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster"),
         None,
-        meaning="limiter, cache: shared state; also Sentinel and Cluster",
+        meaning="limiter, cache: shared state. `redis://` or `rediss://` and `[user:password@]host:port/0`, `unix:///path?db=0`, "
+        "`redis+sentinel://host,host/master/0`, `redis+cluster://host,host`; `rediss+...` for TLS, with `?ssl_ca_certs=PATH`",
         shown="unset: in memory",
         is_secret=True,
     )
@@ -131,7 +132,8 @@ class Stores:
         "NARROWS_DATA_DIR",
         kinds.path(),
         Path(".narrows"),
-        meaning="snapshot copy, spool and embedded logs; each service has its folder below it, and only one process",
+        meaning="copies of what is live, spool, embedded logs; `edge`, `router` and `analytics` have folders of their own below "
+        "it, each for one process",
         shown="./.narrows",
     )
 
@@ -302,7 +304,7 @@ class Settings:
         "NARROWS_RESOURCES",
         kinds.text(),
         None,
-        meaning="router: the resource file, read again when it changes, or `kubernetes` to watch custom resources",
+        meaning="router: the resource file, read again when it changes; custom resources (`kubernetes`) are not built yet",
         shown="built in: gateways `local/main` and `local/limited`",
     )
     addresses: Addresses = Addresses()
