@@ -115,8 +115,9 @@ class Stores:
         "NARROWS_REDIS_URL",
         kinds.url("redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster"),
         None,
-        meaning="limiter, cache: shared state. `redis://` or `rediss://` and `[user:password@]host:port/0`, `unix:///path?db=0`, "
-        "`redis+sentinel://host,host/master/0`, `redis+cluster://host,host`; `rediss+...` for TLS, with `?ssl_ca_certs=PATH`",
+        meaning="limiter, cache: shared state. `redis://` or `rediss://` and `[user:password@]host:port/0`, "
+        "`unix:///path?db=0`, `redis+sentinel://host,host/master/0`, `redis+cluster://host,host`; `rediss+...` for TLS, "
+        "with `?ssl_ca_certs=PATH`",
         shown="unset: in memory",
         is_secret=True,
     )
@@ -132,8 +133,8 @@ class Stores:
         "NARROWS_DATA_DIR",
         kinds.path(),
         Path(".narrows"),
-        meaning="copies of what is live, spool, embedded logs; `edge`, `router` and `analytics` have folders of their own below "
-        "it, each for one process",
+        meaning="copies of what is live, spool, embedded logs; `edge`, `router` and `analytics` have folders of their "
+        "own below it, each for one process",
         shown="./.narrows",
     )
 
@@ -304,7 +305,8 @@ class Settings:
         "NARROWS_RESOURCES",
         kinds.text(),
         None,
-        meaning="router: the resource file, read again when it changes; custom resources (`kubernetes`) are not built yet",
+        meaning="router: the resource file, read again when it changes; custom resources (`kubernetes`) are not "
+        "built yet",
         shown="built in: gateways `local/main` and `local/limited`",
     )
     addresses: Addresses = Addresses()
