@@ -116,7 +116,7 @@ class Stores:
         kinds.url("redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster"),
         None,
         meaning="limiter, cache: shared state. `redis://` or `rediss://` and `[user:password@]host:port/0`, "
-        "`unix:///path?db=0`, `redis+sentinel://host,host/master/0`, `redis+cluster://host,host`; `rediss+...` for TLS, "
+        "`unix:///path?db=0`, `redis+sentinel://host,host/master/0`, `redis+cluster://host,host`; `rediss+...` for TLS "
         "with `?ssl_ca_certs=PATH`",
         shown="unset: in memory",
         is_secret=True,
