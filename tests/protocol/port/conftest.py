@@ -1,4 +1,9 @@
-"""An edge in this process on uvloop, as in production, in front of a provider that a test scripts."""
+"""
+Edges in this process on uvloop, as in production, in front of a provider that a test scripts.
+
+Most tests want an edge with nothing special about it; a module's tests share one, because starting it costs more than
+they do. So each module here says `pytestmark = pytest.mark.asyncio(loop_scope="module")`.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 import uvloop
 
 from tests.protocol.port.edges import RunningEdge, running_edge
@@ -22,6 +28,7 @@ PROVIDERS = """\
     anthropic: {{baseURL: "{url}"}}
     google-ai-studio: {{baseURL: "{url}"}}
     parallel: {{baseURL: "{url}"}}
+    groq: {{baseURL: "http://127.0.0.1:1"}}
 """
 
 
@@ -31,15 +38,29 @@ def pytest_asyncio_loop_factories(
     return {"uvloop": uvloop.new_event_loop}
 
 
-@pytest.fixture
-async def provider() -> AsyncIterator[Provider]:
-    """A provider that answers `{"ok":1}` until told otherwise."""
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def listening_provider() -> AsyncIterator[Provider]:
     provider = Provider()
     async with provider.server:
         yield provider
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
+async def provider(listening_provider: Provider) -> Provider:
+    """A provider that answers `{"ok":1}` until told otherwise; `groq` is one that does not listen."""
+    listening_provider.forget()
+    return listening_provider
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def edge(listening_provider: Provider, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningEdge]:
+    """The module's edge, with nothing special about it."""
+    folder = tmp_path_factory.mktemp("edge")
+    async with running_edge(folder, gateway_document("main", "", listening_provider)) as running:
+        yield running
+
+
+@pytest_asyncio.fixture(loop_scope="module")
 async def serve(provider: Provider, tmp_path: Path) -> AsyncIterator[Serve]:
     """Starts an edge whose gateway `local/main` has this spec, and every provider at the scripted one."""
     async with AsyncExitStack() as stack:
@@ -49,12 +70,6 @@ async def serve(provider: Provider, tmp_path: Path) -> AsyncIterator[Serve]:
             return await stack.enter_async_context(running_edge(tmp_path, resources, **settings))
 
         yield start
-
-
-@pytest.fixture
-async def edge(serve: Serve) -> RunningEdge:
-    """An edge with nothing special about it."""
-    return await serve()
 
 
 def gateway_document(name: str, spec: str, provider: Provider) -> str:

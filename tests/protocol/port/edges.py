@@ -8,7 +8,7 @@ the rows. Everything is closed with the block, and what is closed must have give
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +26,7 @@ from services.contracts.router.values import Catalogue
 from services.dialects.catalogue import catalogue
 from services.edge.configuration.configuration import RouterLinks
 from services.edge.module import Edge, EdgeContext, EdgeLinks, EdgeSettings, open_edge
+from services.edge.port.bounds import PortBounds
 from services.edge.upstream.proxies import ProxyRules
 from services.kit.clock import SystemClock
 from services.kit.health import Dependencies
@@ -68,10 +69,16 @@ class RunningEdge:
         lines = [line for batch in self.shelf.batches for line in batch.bodies.splitlines()]
         return [msgspec.json.decode(line, type=LogBody) for line in lines]
 
-    async def row(self, log_id: str = "") -> LogRow:
-        """The row of that id, or the only one; waits until it is there."""
-        await until(lambda: any(not log_id or row.id == log_id for row in self.rows))
-        return next(row for row in self.rows if not log_id or row.id == log_id)
+    async def row(self, log_id: str | None) -> LogRow:
+        """The row of that id; waits until it is there."""
+        await until(lambda: any(row.id == log_id for row in self.rows))
+        return next(row for row in self.rows if row.id == log_id)
+
+    async def last_row(self) -> LogRow:
+        """The row of a request that is in flight or has just ended."""
+        count = len(self.rows)
+        await until(lambda: len(self.rows) > count)
+        return self.rows[-1]
 
     async def quiet(self) -> None:
         """Returns when no request is in flight."""
@@ -88,6 +95,11 @@ async def until(is_so: Callable[[], bool], *, timeout_s: float = _WAIT_S) -> Non
     async with asyncio.timeout(timeout_s):
         while not is_so():
             await asyncio.sleep(0.002)
+
+
+def quick(**bounds: float) -> PortBounds:
+    """Bounds of an edge that stops at once."""
+    return PortBounds(**{"quiet_s": 0.005, **bounds})  # type: ignore[arg-type]  # names and types are PortBounds' own
 
 
 @asynccontextmanager
@@ -167,7 +179,5 @@ def _settings(folder: Path) -> EdgeSettings:
         spool_bytes=64 * 1024 * 1024,
         drain_s=2.0,
         proxies=ProxyRules(),
+        port_bounds=quick(),
     )
-
-
-Serve = Callable[..., Awaitable[RunningEdge]]

@@ -23,11 +23,11 @@ JSON_OK = ok(b'{"ok":1}', b"Content-Type: application/json")
 
 
 class Provider:
-    """Set `turn` to answer requests one by one, or `visit` to have the whole connection."""
+    """Set `turn` to answer whole requests, or `early` to be called with the connection when a head has come."""
 
     def __init__(self) -> None:
         self.turn: Turn = saying(JSON_OK)
-        self.visit: Callable[[Visit], Awaitable[None]] | None = None
+        self.early: Callable[[Visit], Awaitable[None]] | None = None
         self.received: list[Received] = []
         self.server = ScriptedProvider(self._serve)
 
@@ -39,14 +39,31 @@ class Provider:
     def last(self) -> Received:
         return self.received[-1]
 
+    def forget(self) -> None:
+        """As new."""
+        self.turn, self.early, self.received = saying(JSON_OK), None, []
+
     async def _serve(self, visit: Visit) -> None:
-        if self.visit is not None:
-            await self.visit(visit)
-            return
         while True:
-            request = await visit.request()
+            head = await visit.head()
+            if self.early is not None:
+                await self.early(visit)
+                return
+            request = Received(head, await _body(visit, head))
             self.received.append(request)
             await self.turn(visit, request)
+
+
+async def _body(visit: Visit, head: bytes) -> bytes:
+    lower = head.lower()
+    if b"transfer-encoding: chunked" not in lower:
+        _, found, rest = lower.partition(b"content-length:")
+        return await visit.reader.readexactly(int(rest.split(b"\r\n", 1)[0]) if found else 0)
+    body = b""
+    while size := int(await visit.reader.readuntil(b"\r\n"), 16):
+        body += (await visit.reader.readexactly(size + 2))[:-2]
+    await visit.reader.readexactly(2)
+    return body
 
 
 def headers_of(request: Received) -> list[tuple[str, str]]:

@@ -65,7 +65,7 @@ class RawClient:
     async def ask(self, content: bytes, *, method: str = "") -> RawAnswer:
         """Write a request and read its answer."""
         await self.send(content)
-        return await self.answer(method=method or content.partition(b" ")[0].decode())
+        return await self.answer(method=method or content.partition(b" ")[0].decode("latin-1"))
 
     async def head(self) -> RawAnswer:
         """The status line and headers of the next answer, 1xx or not. Raises IncompleteReadError at the end."""

@@ -10,6 +10,8 @@ from tests.protocol.port.edges import RunningEdge
 from tests.protocol.port.provider import Provider, header_of
 from tests.protocol.port.raw import post, request
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 CHAT = "/v1/local/main/openai/chat/completions"
 DEEP = b"[" * 60_000 + b"]" * 60_000
 
