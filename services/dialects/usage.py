@@ -163,6 +163,11 @@ class UsageReader:
         return self._tally.is_terminal_seen
 
     @property
+    def can_tell_end(self) -> bool:
+        """Whether a missing end would be noticed: not in a body that is no text or that nobody can decode."""
+        return self._body is not None and not (self._decoder is not None and self._decoder.is_blind)
+
+    @property
     def is_error(self) -> bool:
         """The answer has said in-band that it failed."""
         return self._tally.is_error

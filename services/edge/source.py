@@ -12,7 +12,7 @@ from typing import Protocol
 
 from services.contracts.cache.values import Hit, JoinChunk, JoinEnd, JoinHead
 from services.edge.answers.recall import Recall
-from services.kit.errors import StreamBroken
+from services.kit.errors import StreamBroken, StreamStalled
 
 
 class Source(Protocol):
@@ -96,7 +96,10 @@ class JoinedAnswer:
     async def more(self) -> bool:
         if self.is_finished:
             return False
-        item = await self._recall.next(timeout_s=self._idle_timeout_s)
+        try:
+            item = await self._recall.next(timeout_s=self._idle_timeout_s)
+        except TimeoutError:
+            raise StreamStalled(f"nothing of the answer came for {self._idle_timeout_s:g} s") from None
         match item:
             case JoinChunk():
                 self._chunks.append(item.chunk)

@@ -14,6 +14,8 @@ what it relies on.
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from services.edge.port.arrival import Arrival
     from services.edge.port.server import DataPort
 
+_NO_LINGER = struct.pack("ii", 1, 0)
 _TOO_MANY_HEADERS = "Too many headers received"
 
 
@@ -143,6 +146,13 @@ class Connection(RequestHandler):
         if transport.can_write_eof():
             transport.write_eof()
         self._watch_end(transport)
+
+    def reset(self) -> None:
+        """Drop the connection so that the client sees an error and no end."""
+        transport = self.transport
+        if transport is not None and not transport.is_closing():
+            transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+            transport.abort()
 
     def force_close(self) -> None:
         """Close. What cannot be flushed because nobody reads it is dropped after a while."""

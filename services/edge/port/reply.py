@@ -90,6 +90,12 @@ class Reply:
         """The client has not read what was sent: wait for `drained` before reading more."""
         return self._connection.writing_is_paused
 
+    @property
+    def unsent_bytes(self) -> int:
+        """What the client has not read yet, as far as it is here."""
+        transport = self._connection.transport
+        return transport.get_write_buffer_size() if transport is not None else 0
+
     async def drained(self, timeout_s: float) -> None:
         """Wait until the client has read. Raises TimeoutError after `timeout_s`, ConnectionError when it is gone."""
         async with asyncio.timeout(timeout_s):
@@ -99,6 +105,11 @@ class Reply:
         """End without the framing's end: the client must see that the answer is not whole."""
         self.is_last = True
         self._connection.part()
+
+    def reset(self) -> None:
+        """As `break_off`, where the end of the connection is the end of the answer: a reset is not to be mistaken."""
+        self.is_last = True
+        self._connection.reset()
 
     def abort(self) -> None:
         """Drop the connection and whatever is still in its buffer: the client does not read."""

@@ -52,12 +52,13 @@ class Relayed(msgspec.Struct):
 class Framing:
     """How a body is framed for this client: by length, in chunks, or by closing."""
 
-    __slots__ = ("header", "is_bodiless", "is_chunked")
+    __slots__ = ("header", "is_bodiless", "is_by_close", "is_chunked")
 
     def __init__(self, exchange: Exchange, status: int, *, has_length: bool) -> None:
         self.is_bodiless = exchange.arrival.method == "HEAD" or status in _BODILESS
         self.is_chunked = not (self.is_bodiless or has_length or exchange.arrival.is_http_1_0)
-        if not (self.is_bodiless or has_length or self.is_chunked):
+        self.is_by_close = not (self.is_bodiless or has_length or self.is_chunked)
+        if self.is_by_close:
             exchange.reply.is_last = True
         self.header = connection_line(exchange)
         if self.is_chunked:
@@ -83,6 +84,13 @@ class Relay:
     async def relay(self, exchange: Exchange) -> None:
         """Writes `relayed`. Never raises for a broken answer; CancelledError when the client leaves."""
         source, step = _source_of(exchange)
+        try:
+            await self._relay(exchange, source, step)
+        finally:
+            if not source.is_finished:
+                source.abort()
+
+    async def _relay(self, exchange: Exchange, source: Source, step: Step) -> None:
         headers = self._answer_headers.keep(source.headers)
         tee = self._tee(exchange, step, source, headers)
         relayed = Relayed(
@@ -94,8 +102,7 @@ class Relay:
             capture=tee.capture,
         )
         exchange.relayed = relayed
-        if exchange.has("recalled"):
-            tee.head(source.status, headers, exchange.recalled.ttl_s)
+        tee.head(source.status, headers, exchange.recalled.ttl_s)
         framing = Framing(exchange, source.status, has_length=bool(value_of(headers, b"content-length")))
         own = own_headers(exchange, step, relayed.head_sent_s)
         head = answer_head(source.status, source.reason, headers, own=own, framing=framing.header)
@@ -106,8 +113,6 @@ class Relay:
         except (ConnectionError, TimeoutError):
             exchange.reply.abort()
         finally:
-            if not source.is_finished:
-                source.abort()
             relayed.usage = tee.finish(is_whole=relayed.ended == "done")
             relayed.facts = _facts(source)
 
@@ -141,7 +146,6 @@ async def _pump(exchange: Exchange, source: Source, tee: Tee, framing: Framing, 
     client.
     """
     reply, relayed = exchange.reply, exchange.relayed
-    idle_s = exchange.resolved.gateway.timeouts.idle_ms / 1000
     while True:
         pieces = source.take()
         if pieces:
@@ -149,46 +153,69 @@ async def _pump(exchange: Exchange, source: Source, tee: Tee, framing: Framing, 
             if relayed.first_byte_s is None:
                 relayed.first_byte_s = time.monotonic()
         is_end = source.is_finished and not tee.is_malformed
-        if is_end and _is_whole(source, tee):
+        is_whole = is_end and _is_whole(source, tee)
+        if is_whole:
             tee.finish(is_whole=True)
-        elif is_end:
-            reply.send(head + framing.frame(pieces, is_end=False))
-            raise StreamBroken("the provider closed the connection before the answer was whole")
-        if head or pieces or is_end:
-            reply.send(head + framing.frame(pieces, is_end=is_end))
+        if head or pieces or is_whole:
+            reply.send(head + framing.frame(pieces, is_end=is_whole))
             head = b""
-        if is_end:
+        if reply.is_slow and not reply.is_gone:
+            await _let_read(exchange)
+        if is_whole:
             return "client_gone" if reply.is_gone else "done"
+        if is_end:
+            raise StreamBroken("the provider closed the connection before the answer was whole")
         if tee.is_malformed:
             raise StreamBroken("the provider sent a malformed event")
-        if reply.is_slow and not reply.is_gone:
-            await reply.drained(idle_s)
         await source.more()
 
 
+async def _let_read(exchange: Exchange) -> None:
+    """
+    Wait for a client that reads slowly. Raises ConnectionError, TimeoutError when it does not read at all.
+
+    Where others wait for this answer too, they do not wait for this client: as much as a stored answer may have is
+    kept for it, and when it is given up, the answer goes on without it.
+    """
+    reply, recall, gateway = exchange.reply, exchange.recalled.recall, exchange.resolved.gateway
+    if recall is not None and recall.has_joiners and reply.unsent_bytes <= gateway.cache.entry_bytes_max:
+        return
+    try:
+        await reply.drained(gateway.timeouts.idle_ms / 1000)
+    except (ConnectionError, TimeoutError):
+        if recall is None or not recall.has_joiners:
+            raise
+        reply.abort()
+
+
 def _is_whole(source: Source, tee: Tee) -> bool:
-    """Framing complete; or, where the body ends by closing, the dialect's own end was seen."""
-    if source.is_framed or tee.reader is None:
-        return True
-    return tee.reader.is_terminal_seen
+    """Framing complete; or, where the body ends by closing, the dialect's own end was seen, if it has one."""
+    reader = tee.reader
+    return source.is_framed or reader is None or not reader.can_tell_end or reader.is_terminal_seen
 
 
 def _break_off(reply: Reply, relayed: Relayed, framing: Framing, tee: Tee, error: StreamBroken) -> Ended:
     """Tell the client in its own protocol, where bytes may still be added, and close."""
     relayed.error = error
-    if framing.is_chunked and not relayed.is_coded and tee.reader is not None:
-        event = _last_words(relayed, tee.reader, error)
-        if event:
-            reply.send(framing.frame([event], is_end=False))
-    reply.break_off()
+    last_words = b""
+    if (framing.is_chunked or framing.is_by_close) and not relayed.is_coded:
+        last_words = _last_words(relayed, tee.reader, error)
+    if last_words:
+        reply.send(framing.frame([last_words], is_end=False))
+    if framing.is_by_close and not last_words:
+        reply.reset()
+    else:
+        reply.break_off()
     return "stalled" if isinstance(error, StreamStalled) else "cut"
 
 
-def _last_words(relayed: Relayed, reader: UsageReader, error: StreamBroken) -> bytes:
+def _last_words(relayed: Relayed, reader: UsageReader | None, error: StreamBroken) -> bytes:
     """The error as the last event of a stream, or as the last item of a stream that is one JSON array; else nothing."""
     form = relayed.step.facts.format
-    if relayed.content_type.startswith("text/event-stream"):
-        return stream_error_event(form, error, is_mid_event=reader.is_mid_event)
+    if relayed.content_type.lower().startswith("text/event-stream"):
+        # Nobody has read the stream: end the event that may be open. Blank lines beyond that mean nothing.
+        is_mid_event = reader is None or reader.is_mid_event
+        return stream_error_event(form, error, is_mid_event=is_mid_event)
     if relayed.step.facts.is_stream:
         return array_error_item(form, error, is_first=relayed.first_byte_s is None)
     return b""

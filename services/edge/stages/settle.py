@@ -131,7 +131,8 @@ def _ending(exchange: Exchange, error: NarrowsError | None) -> Ending:
     now_s = time.monotonic()
     if exchange.has("relayed"):
         relayed = exchange.relayed
-        return Ending(relayed.status, relayed.ended, now_s, relayed.error or error)
+        is_ours = error is not None and relayed.ended == "client_gone"
+        return Ending(relayed.status, "cut" if is_ours else relayed.ended, now_s, relayed.error or error)
     if error is not None:
         return Ending(error.http_status, "refused", now_s, error)
     return Ending(_CLIENT_CLOSED_REQUEST, "client_gone", now_s, None)
