@@ -28,13 +28,14 @@ if TYPE_CHECKING:
 class Exchange:
     """
     One request. `marks`: (stage, monotonic seconds at its end), for `Server-Timing`. `degraded`: dependencies gone
-    without.
+    without. `attempts`: at all providers so far.
     """
 
     __slots__ = (
         "admitted",
         "arrival",
         "attempted",
+        "attempts",
         "authenticated",
         "degraded",
         "inspected",
@@ -66,6 +67,7 @@ class Exchange:
         self.reply = reply
         self.log_id = log_id
         self.started_ms = started_ms
+        self.attempts = 0
         self.marks: list[tuple[str, float]] = []
         self.provider_wait_s = 0.0
         self.degraded: list[str] = []

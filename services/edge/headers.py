@@ -11,6 +11,7 @@ The list is docs/wire.md section 1: hop-by-hop headers and those that `Connectio
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
@@ -35,6 +36,8 @@ HOP_BY_HOP = frozenset(
 _PROXY_TRACES = frozenset((b"host", b"forwarded", b"x-real-ip", b"via"))
 _OLD_OPTIONS = {b"cf-skip-cache": "skip-cache", b"cf-cache-ttl": "cache-ttl"}
 _REMEMBERED_MAX = 4096
+
+_TRACE_IDS = re.compile(r"(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}")
 
 Fate = Literal["pass", "drop", "option", "connection", "cookie", "trace"]
 
@@ -83,6 +86,10 @@ class HeaderSorter:
                 passing.append(pair)
         if named:
             passing = [pair for pair in passing if pair[0].lower() not in named]
+        if not traceparent and "otel-trace-id" in options:
+            traceparent = traceparent_of(options["otel-trace-id"], options.get("otel-parent-span-id", ""))
+            if traceparent:
+                passing.append((b"traceparent", traceparent.encode()))
         return Sorted(passing, options, traceparent, tracestate)
 
     def _learn(self, name: bytes) -> tuple[Fate, str]:
@@ -106,6 +113,12 @@ def _fate(name: bytes) -> tuple[Fate, str]:
     if name in (b"traceparent", b"tracestate"):
         return "trace", name.decode()
     return "pass", ""
+
+
+def traceparent_of(trace_id: str, span_id: str) -> str:
+    """The caller's trace as some clients say it when they send no `traceparent`; empty when it names none."""
+    found = _TRACE_IDS.fullmatch(f"{trace_id}-{span_id}".lower())
+    return f"00-{found[0]}-01" if found is not None else ""
 
 
 def connection_names(value: bytes, before: Iterable[bytes] | None = None) -> frozenset[bytes]:

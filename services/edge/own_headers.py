@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from services.edge.exchange import Exchange
 from services.edge.plan import Step
+from services.edge.record import options_of
 from services.edge.stages.admit import limit_headers
 
 
@@ -21,9 +22,7 @@ def own_headers(exchange: Exchange, step: Step | None, now_s: float) -> bytes:
         lines.append(f"cf-aig-step: {step.index}\r\ncf-aig-provider: {step.provider.name}\r\n")
         if step.facts.model and _is_plain(step.facts.model):
             lines.append(f"cf-aig-model: {step.facts.model}\r\n")
-        event_id = step.options.event_id
-    else:
-        event_id = exchange.resolved.options.event_id if exchange.has("resolved") else ""
+    event_id = options_of(exchange, step).event_id
     if event_id:
         lines.append(f"cf-aig-event-id: {event_id}\r\n")
     if exchange.has("resolved"):

@@ -15,7 +15,7 @@ import time
 
 from services.edge.configuration.configuration import Configuration
 from services.edge.exchange import Exchange
-from services.edge.headers import HeaderSorter
+from services.edge.headers import HeaderSorter, traceparent_of
 from services.edge.port.arrival import Arrival
 from services.edge.port.reply import Reply
 from services.edge.port.server import DataPort
@@ -142,7 +142,9 @@ class Pipeline:
 
     def _start_span(self, exchange: Exchange) -> None:
         arrival = exchange.arrival
-        parent = arrival.headers.get("traceparent", "") or _other_parent(arrival)
+        parent = arrival.headers.get("traceparent", "") or traceparent_of(
+            arrival.headers.get("cf-aig-otel-trace-id", ""), arrival.headers.get("cf-aig-otel-parent-span-id", "")
+        )
         exchange.span = self._tracer.start(
             SpanName.REQUEST,
             parent=parent,
@@ -152,15 +154,6 @@ class Pipeline:
         )
         if exchange.span is not None:
             exchange.span.set(Attribute.HTTP_METHOD, arrival.method)
-
-
-def _other_parent(arrival: Arrival) -> str:
-    """The caller's trace as some clients say it when they send no `traceparent`."""
-    trace_id = arrival.headers.get("cf-aig-otel-trace-id", "")
-    span_id = arrival.headers.get("cf-aig-otel-parent-span-id", "")
-    if len(trace_id) == 32 and len(span_id) == 16 and trace_id.isalnum() and span_id.isalnum():
-        return f"00-{trace_id}-{span_id}-01"
-    return ""
 
 
 def _let_others_wait(exchange: Exchange) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import msgspec
 
 from services.contracts.analytics.values import Ended, LogBody, LogRow, UsageSource
+from services.contracts.router.values import Logs
 from services.edge.capture import Capture, is_text, looks_like_text
 from services.edge.exchange import Exchange
 from services.edge.headers import value_of
@@ -48,10 +49,22 @@ class Ending(msgspec.Struct, frozen=True):
 
 
 def options_of(exchange: Exchange, step: Step | None) -> Options:
-    """The options that held for this request: the answering step's over the request's."""
+    """The options that hold for this request: the answering step's, else the first one's, else the request's own."""
     if step is not None:
         return step.options
+    if exchange.has("received"):
+        return exchange.received.plan[0].options
     return exchange.resolved.options if exchange.has("resolved") else NOTHING
+
+
+def is_row_kept(logs: Logs, options: Options) -> bool:
+    """Whether the request belongs in the log."""
+    return logs.is_collected if options.collect_log is None else options.collect_log
+
+
+def are_payloads_kept(logs: Logs, options: Options) -> bool:
+    """Whether its payloads do, too."""
+    return is_row_kept(logs, options) and logs.are_payloads_kept and options.collect_log_payload is not False
 
 
 def log_row(exchange: Exchange, step: Step | None, bill: Bill, ending: Ending, *, edge: str) -> LogRow:
@@ -79,7 +92,7 @@ def log_row(exchange: Exchange, step: Step | None, bill: Bill, ending: Ending, *
         success=ending.status < 400 and ending.ended == "done",
         cache_status=exchange.recalled.status if exchange.has("recalled") else "",
         step=step.index if step is not None else 0,
-        attempts=exchange.attempted.attempts if exchange.has("attempted") else 0,
+        attempts=exchange.attempts,
         duration_ms=round((ending.now_s - arrival.arrived_s) * 1000),
         time_to_first_byte_ms=None if first_byte_s is None else round((first_byte_s - arrival.arrived_s) * 1000),
         tokens_in=bill.tokens_in,

@@ -12,6 +12,8 @@ Hazard: a spent unit is reported only when the request's head has gone to a prov
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
 import msgspec
@@ -28,6 +30,7 @@ from services.kit.names import SpanName
 from services.kit.telemetry.tracing import Tracer
 
 _GATEWAYS_REMEMBERED_MAX = 4096
+_KEY_VALUE_LENGTH_MAX = 256
 
 
 class Rule(msgspec.Struct, frozen=True):
@@ -46,10 +49,17 @@ class Granted(msgspec.Struct, frozen=True):
 
 
 class Admitted(msgspec.Struct):
-    """Everything spent for this request. Grows only when a later step has limits of its own."""
+    """
+    Everything spent for this request. Grows only when a later step has limits of its own.
+
+    `returned`: what other limits would have let pass when one refused, for the headers. `first_refusal`: the first
+    step's provider has a limit that is used up, and there are other steps.
+    """
 
     granted: list[Granted]
+    returned: list[Granted]
     refused: tuple[Rule, Refused] | None = None
+    first_refusal: LimitExceeded | LimiterUnavailable | None = None
     is_confirmed: bool = False
 
 
@@ -63,20 +73,33 @@ class Admission:
 
     async def admit(self, exchange: Exchange) -> None:
         """Writes `admitted`, for the plan's first step. Raises LimitExceeded, LimiterUnavailable."""
-        exchange.admitted = admitted = Admitted([])
-        gateway = exchange.resolved.gateway
-        if gateway.limits:
-            await self._spend(exchange, admitted, self._rules_of(gateway), exchange.received.plan[0])
+        exchange.admitted = admitted = Admitted([], [])
+        gateway, plan = exchange.resolved.gateway, exchange.received.plan
+        if not gateway.limits:
+            return
+        rules = self._rules_of(gateway)
+        if len(plan) == 1:
+            await self._spend(exchange, admitted, rules, plan[0])
+            return
+        await self._spend(exchange, admitted, [rule for rule in rules if not rule.limit.match_providers], plan[0])
+        try:
+            await self._spend(exchange, admitted, [rule for rule in rules if rule.limit.match_providers], plan[0])
+        except (LimitExceeded, LimiterUnavailable) as error:
+            admitted.first_refusal = error
 
     async def admit_step(self, exchange: Exchange, step: Step) -> None:
         """Limits that match on a later step's provider. Raises as `admit`."""
         gateway = exchange.resolved.gateway
-        if not gateway.limits or step is exchange.received.plan[0]:
+        if not gateway.limits:
+            return
+        if step is exchange.received.plan[0]:
+            if exchange.admitted.first_refusal is not None:
+                raise exchange.admitted.first_refusal
             return
         spent = {granted.rule.limit.name for granted in exchange.admitted.granted}
-        rules = tuple(
+        rules = [
             rule for rule in self._rules_of(gateway) if rule.limit.match_providers and rule.limit.name not in spent
-        )
+        ]
         await self._spend(exchange, exchange.admitted, rules, step)
 
     def confirm(self, admitted: Admitted) -> None:
@@ -85,7 +108,7 @@ class Admission:
         for granted in admitted.granted:
             self._ledger.confirm(granted.lease)
 
-    async def _spend(self, exchange: Exchange, admitted: Admitted, rules: tuple[Rule, ...], step: Step) -> None:
+    async def _spend(self, exchange: Exchange, admitted: Admitted, rules: Sequence[Rule], step: Step) -> None:
         taken: list[Granted] = []
         try:
             for rule in rules:
@@ -94,6 +117,7 @@ class Admission:
         except BaseException:
             for granted in taken:
                 self._ledger.give_back(granted.lease)
+            admitted.returned = taken
             raise
         admitted.granted.extend(taken)
         if admitted.is_confirmed:
@@ -170,18 +194,33 @@ def _key_value(exchange: Exchange, item: str, step: Step) -> str:
         case "model":
             return step.facts.model
         case "header":
-            return exchange.arrival.headers.get(name, "")
+            return _bounded(exchange.arrival.headers.get(name, ""))
         case _:
             value = step.options.metadata.get(name, "")
-            return ("false", "true")[value] if isinstance(value, bool) else str(value)
+            return ("false", "true")[value] if isinstance(value, bool) else _bounded(str(value))
+
+
+def _bounded(value: str) -> str:
+    """
+    A value that a client chose, as part of a bucket's name: short, and UTF-8 whatever octets came.
+
+    Another value is another bucket even so: what is too long is named by its hash.
+    """
+    if len(value) <= _KEY_VALUE_LENGTH_MAX and value.isascii():
+        return value
+    octets = value.encode("utf-8", "surrogateescape")
+    if len(octets) > _KEY_VALUE_LENGTH_MAX:
+        return hashlib.sha256(octets).hexdigest()
+    return octets.decode("utf-8", "backslashreplace")
 
 
 def limit_headers(admitted: Admitted) -> bytes:
     """`RateLimit-Policy` and `RateLimit`, one item per limit (IETF draft ratelimit-headers); empty without limits."""
-    policies = [granted.rule.policy for granted in admitted.granted]
+    passed = admitted.granted + admitted.returned if admitted.returned else admitted.granted
+    policies = [granted.rule.policy for granted in passed]
     items = [
         f'"{granted.rule.limit.name}";r={granted.lease.remaining};t={granted.lease.reset_ms // 1000}'
-        for granted in admitted.granted
+        for granted in passed
     ]
     if admitted.refused is not None:
         rule, refused = admitted.refused

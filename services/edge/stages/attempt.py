@@ -29,8 +29,10 @@ from services.edge.upstream.request import ChunkedBody, UpstreamRequest
 from services.kit.errors import (
     FirstByteTimeout,
     KeyUnavailable,
+    LimiterUnavailable,
     LimitExceeded,
     NarrowsError,
+    Overloaded,
     StreamBroken,
     UpstreamError,
 )
@@ -43,11 +45,10 @@ _RETRY_AFTER_S_MAX = 5.0
 
 
 class Attempted(msgspec.Struct, frozen=True):
-    """Who answered, and after how many attempts in all. `source` is the provider's answer, not taken yet."""
+    """Who answered. `source` is the provider's answer, not taken yet."""
 
     step: Step
     source: UpstreamAnswer
-    attempts: int
 
 
 class _Try(msgspec.Struct):
@@ -74,16 +75,14 @@ class Attempter:
         self._tracer = tracer
 
     async def attempt(self, exchange: Exchange) -> None:
-        """Writes `attempted`. Raises UpstreamError, KeyUnavailable, LimitExceeded: the last step's failure."""
+        """Writes `attempted`. Raises UpstreamError, KeyUnavailable, LimitExceeded, ...: the last step's failure."""
         plan = self._in_order(exchange, exchange.received.plan)
-        attempts = 0
         last = _Try(None, None)
         for position, step in enumerate(plan):
             is_last_step = position == len(plan) - 1
-            tried, count = await self._try_step(exchange, step, is_last_step=is_last_step, attempts_before=attempts)
-            attempts += count
+            tried = await self._try_step(exchange, step, is_last_step=is_last_step)
             if tried.answer is not None and (is_last_step or tried.answer.status < 400):
-                exchange.attempted = Attempted(step, tried.answer, attempts)
+                exchange.attempted = Attempted(step, tried.answer)
                 return
             if tried.answer is not None:
                 tried.answer.abort()
@@ -91,37 +90,33 @@ class Attempter:
         assert last.error is not None
         raise last.error
 
-    async def _try_step(
-        self, exchange: Exchange, step: Step, *, is_last_step: bool, attempts_before: int
-    ) -> tuple[_Try, int]:
-        """
-        Attempts at one step until one is accepted or they are used up; the last one's outcome, and how many there
-        were.
-        """
+    async def _try_step(self, exchange: Exchange, step: Step, *, is_last_step: bool) -> _Try:
+        """Attempts at one step until one is accepted or they are used up; the last one's outcome."""
         try:
             await self._admission.admit_step(exchange, step)
-        except LimitExceeded as error:
-            return _Try(None, error), 0
+        except (LimitExceeded, LimiterUnavailable) as error:
+            return _Try(None, error)
         count = 0
         while True:
             count += 1
+            exchange.attempts += 1
             is_last = count >= step.retries.attempts_max or isinstance(step.body, StreamedBody)
-            tried = await self._try_once(
-                exchange, step, number=attempts_before + count, is_final=is_last and is_last_step
-            )
+            tried = await self._try_once(exchange, step, is_final=is_last and is_last_step)
             if is_last or not _is_retryable(tried):
-                return tried, count
+                return tried
             if tried.answer is not None:
                 tried.answer.abort()
-            await asyncio.sleep(_pause_s(step, count, tried.answer))
+            pause_s = _pause_s(step, count, tried.answer)
+            exchange.provider_wait_s += pause_s
+            await asyncio.sleep(pause_s)
 
-    async def _try_once(self, exchange: Exchange, step: Step, *, number: int, is_final: bool) -> _Try:
-        span = self._span(exchange, step, number)
+    async def _try_once(self, exchange: Exchange, step: Step, *, is_final: bool) -> _Try:
+        span = self._span(exchange, step)
         started_s = time.monotonic()
         tried = _Try(None, None)
         try:
             tried.answer = await self._send(exchange, step, span, is_final=is_final)
-        except (UpstreamError, KeyUnavailable) as error:
+        except (UpstreamError, KeyUnavailable, Overloaded) as error:
             tried.error = error
         finally:
             exchange.provider_wait_s += time.monotonic() - started_s
@@ -130,7 +125,9 @@ class Attempter:
 
     async def _send(self, exchange: Exchange, step: Step, span: Span | None, *, is_final: bool) -> UpstreamAnswer:
         """
-        One request to one provider, up to the moment the answer is accepted. Raises UpstreamError, KeyUnavailable.
+        One request to one provider, up to the moment the answer is accepted.
+
+        Raises UpstreamError, KeyUnavailable, Overloaded, and whatever the client's own body raises.
         """
         request = self._request(exchange, step, span)
         first_byte_ms = step.timeouts.first_byte_ms
@@ -183,14 +180,14 @@ class Attempter:
             return plan
         return tuple(sorted(plan, key=lambda step: self._configuration.is_ejected(_target(exchange, step))))
 
-    def _span(self, exchange: Exchange, step: Step, number: int) -> Span | None:
+    def _span(self, exchange: Exchange, step: Step) -> Span | None:
         if exchange.span is None:
             return None
         return self._tracer.start(
             SpanName.ATTEMPT,
             parent=exchange.span.traceparent,
             kind="client",
-            attributes=of_attempt(step, number=number),
+            attributes=of_attempt(step, number=exchange.attempts),
         )
 
     def _report(self, exchange: Exchange, step: Step, tried: _Try, span: Span | None) -> None:

@@ -14,6 +14,7 @@ import msgspec
 
 from services.contracts.router.values import Gateway
 from services.edge.exchange import Exchange
+from services.edge.port.arrival import Arrival
 from services.kit.errors import Unauthenticated
 
 
@@ -32,11 +33,22 @@ def authenticate(exchange: Exchange) -> None:
     if not gateway.tokens and not gateway.is_authentication_required:
         exchange.authenticated = _ANONYMOUS
         return
-    presented = exchange.resolved.headers.options.get("authorization", "")
+    presented = exchange.resolved.headers.options.get("authorization", "") or _in_subprotocol(exchange.arrival)
     if not presented and not gateway.is_authentication_required:
         exchange.authenticated = _ANONYMOUS
         return
     exchange.authenticated = Authenticated(_token_name(gateway, presented))
+
+
+def _in_subprotocol(arrival: Arrival) -> str:
+    """What a browser says instead, which can set no headers on a WebSocket: `cf-aig-authorization.<token>`."""
+    if not arrival.is_upgrade:
+        return ""
+    for offered in arrival.headers.get("Sec-WebSocket-Protocol", "").split(","):
+        name, dot, token = offered.strip().partition(".")
+        if dot and name == "cf-aig-authorization":
+            return f"Bearer {token}"
+    return ""
 
 
 def _token_name(gateway: Gateway, presented: str) -> str:

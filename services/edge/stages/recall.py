@@ -58,7 +58,7 @@ class Recaller:
         """
         step = exchange.received.plan[0]
         ttl_s = effective_ttl_s(step, exchange.resolved.gateway)
-        if ttl_s == 0 or not isinstance(step.body, bytes):
+        if ttl_s == 0 or not isinstance(step.body, bytes) or exchange.admitted.first_refusal is not None:
             exchange.recalled = _BYPASS
             return
         key = _key(exchange, step)

@@ -23,6 +23,7 @@ from services.edge.port.body import (
     refuse_lost_codings,
     too_large,
 )
+from services.edge.record import are_payloads_kept
 from services.edge.surfaces import native, universal
 from services.edge.surfaces.steps import StepBuilder
 from services.kit.errors import MethodNotAllowed, NotBuilt
@@ -96,6 +97,7 @@ class Receiver:
 def _refuse_unbuilt(exchange: Exchange) -> None:
     address = exchange.resolved.address
     if exchange.arrival.is_upgrade and exchange.arrival.headers.get("Upgrade", "").lower() == "websocket":
+        exchange.reply.is_last = True  # what follows would be frames, which nobody here reads
         raise NotBuilt("WebSockets are not built yet")
     if address.kind == "unified":
         raise NotBuilt("the unified surface (/compat) is not built yet")
@@ -113,7 +115,8 @@ def _text_size(arrival: Arrival) -> TextSize | None:
 def _capture(exchange: Exchange) -> Capture | None:
     """Where the beginning of a streamed body is kept for the log, if it may be."""
     logs, arrival = exchange.resolved.gateway.logs, exchange.arrival
-    if not (logs.is_collected and logs.are_payloads_kept and is_text(arrival.headers.get("Content-Type", ""))):
+    is_kept = are_payloads_kept(logs, exchange.resolved.options)
+    if not (is_kept and is_text(arrival.headers.get("Content-Type", ""))):
         return None
     coding = arrival.headers.get("Content-Encoding", "").lower()
     return Capture(bytes_max=logs.payload_bytes_max, coding=coding)

@@ -26,6 +26,7 @@ from services.edge.heads import answer_head, connection_line
 from services.edge.own_headers import own_headers
 from services.edge.plan import Step
 from services.edge.port.reply import Reply
+from services.edge.record import are_payloads_kept
 from services.edge.source import JoinedAnswer, Source, StoredAnswer
 from services.edge.tee import Facts, Tee, read_facts
 from services.kit.errors import StreamBroken, StreamStalled
@@ -135,7 +136,7 @@ class Relay:
             fill.end("uncacheable")
             fill = None
         capture = None
-        if _is_kept(exchange, step) and is_text(content_type):
+        if are_payloads_kept(exchange.resolved.gateway.logs, step.options) and is_text(content_type):
             capture = Capture(bytes_max=exchange.resolved.gateway.logs.payload_bytes_max, coding=coding)
         return Tee(reader=reader, capture=capture, fill=fill, provider=step.provider.name)
 
@@ -238,10 +239,3 @@ def _request_facts(exchange: Exchange, step: Step) -> RequestFacts:
 
 def _facts(source: Source) -> Facts | None:
     return read_facts(source.facts) if isinstance(source, StoredAnswer | JoinedAnswer) else None
-
-
-def _is_kept(exchange: Exchange, step: Step) -> bool:
-    """Whether this answer's payload belongs in the log."""
-    logs, options = exchange.resolved.gateway.logs, step.options
-    is_collected = logs.is_collected if options.collect_log is None else options.collect_log
-    return is_collected and logs.are_payloads_kept and options.collect_log_payload is not False

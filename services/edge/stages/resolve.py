@@ -3,7 +3,7 @@ Stage 1, resolve: whose request is this, and which provider is it for?
 
 Everything is answered from the snapshot in memory; the exchange keeps that snapshot, so a configuration that changes
 meanwhile does not change a request under way. Options are read here too, because a malformed one is refused
-before anything else happens.
+before anything else happens. Once the gateway is known, a refusal has its row in that gateway's log.
 """
 
 from __future__ import annotations
@@ -14,10 +14,16 @@ from services.contracts.router.values import Gateway, Provider, Snapshot
 from services.edge.configuration.configuration import Configuration
 from services.edge.exchange import Exchange
 from services.edge.headers import HeaderSorter, Sorted
-from services.edge.options import Options, parse_options
+from services.edge.options import NOTHING, Options, parse_options
 from services.edge.port.arrival import Arrival
-from services.edge.surfaces.address import Address, is_name, parse_hosted, parse_target
-from services.kit.errors import NotReady, UnknownGateway, UnknownGatewayForUniversal, UnknownProvider
+from services.edge.surfaces.address import Address, is_name, origin_form, parse_hosted, parse_target
+from services.kit.errors import (
+    NarrowsError,
+    NotReady,
+    UnknownGateway,
+    UnknownGatewayForUniversal,
+    UnknownProvider,
+)
 
 
 class Resolved(msgspec.Struct, frozen=True):
@@ -39,8 +45,16 @@ def resolve(exchange: Exchange, *, configuration: Configuration, sorter: HeaderS
     arrival = exchange.arrival
     address, gateway = _gateway_of(arrival, configuration)
     headers = sorter.sort(arrival.raw_headers, are_cookies_forwarded=gateway.are_cookies_forwarded)
-    provider = find_provider(snapshot, gateway, address.provider) if address.kind == "native" else None
-    exchange.resolved = Resolved(snapshot, gateway, address, provider, headers, parse_options(headers.options))
+    provider, options, refusal = None, NOTHING, None
+    try:
+        if address.kind == "native":
+            provider = find_provider(snapshot, gateway, address.provider)
+        options = parse_options(headers.options)
+    except NarrowsError as error:
+        refusal = error
+    exchange.resolved = Resolved(snapshot, gateway, address, provider, headers, options)
+    if refusal is not None:
+        raise refusal
 
 
 def find_provider(snapshot: Snapshot, gateway: Gateway, name: str) -> Provider:
@@ -53,14 +67,22 @@ def find_provider(snapshot: Snapshot, gateway: Gateway, name: str) -> Provider:
 
 
 def _gateway_of(arrival: Arrival, configuration: Configuration) -> tuple[Address, Gateway]:
-    hosted = configuration.by_host(arrival.headers.get("Host", "")) if configuration.has_hosts else None
-    if hosted is not None and not arrival.target.startswith("/v1/"):
-        return parse_hosted(arrival.target, hosted.account, hosted.name), hosted
-    address = parse_target(arrival.target)
+    target = origin_form(arrival.target)
+    hosted = configuration.by_host(_host_of(arrival)) if configuration.has_hosts else None
+    if hosted is not None and not target.startswith("/v1/"):
+        return parse_hosted(target, hosted.account, hosted.name), hosted
+    address = parse_target(target)
     gateway = configuration.gateway(address.account, address.gateway)
     if gateway is None:
         raise _unknown_gateway(arrival, address)
     return address, gateway
+
+
+def _host_of(arrival: Arrival) -> str:
+    """A target in absolute form goes over the `Host` header (RFC 9112, 3.2.2)."""
+    if arrival.target.startswith("/"):
+        return arrival.headers.get("Host", "")
+    return arrival.target.partition("://")[2].partition("/")[0]
 
 
 def _unknown_gateway(arrival: Arrival, address: Address) -> Exception:

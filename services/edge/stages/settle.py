@@ -15,7 +15,7 @@ from services.dialects.money import RateBook
 from services.edge.exchange import Exchange
 from services.edge.metrics import EdgeMetrics
 from services.edge.plan import Step
-from services.edge.record import Bill, Ending, log_body, log_row, options_of
+from services.edge.record import Bill, Ending, are_payloads_kept, is_row_kept, log_body, log_row, options_of
 from services.edge.spans import end_request
 from services.edge.spool.spool import Spool
 from services.edge.stages.admit import Admission
@@ -73,14 +73,12 @@ class Settler:
     def _log(self, exchange: Exchange, step: Step | None, bill: Bill, ending: Ending) -> None:
         logs = exchange.resolved.gateway.logs
         options = options_of(exchange, step)
-        is_collected = logs.is_collected if options.collect_log is None else options.collect_log
-        if not is_collected:
+        if not is_row_kept(logs, options):
             return
         row = log_row(exchange, step, bill, ending, edge=self._edge)
-        is_body_kept = logs.are_payloads_kept and options.collect_log_payload is not False
         self._spool.append(
             row,
-            log_body(exchange, step, row) if is_body_kept else None,
+            log_body(exchange, step, row) if are_payloads_kept(logs, options) else None,
             traceparent=exchange.span.traceparent if exchange.span is not None else "",
         )
 

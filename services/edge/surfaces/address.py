@@ -18,6 +18,7 @@ AddressKind = Literal["native", "universal", "unified", "run"]
 
 _NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_-")
 _NAME_LENGTH_MAX = 64
+_MANAGEMENT = "/client/v4/"
 
 
 class Address(msgspec.Struct, frozen=True):
@@ -45,6 +46,8 @@ def parse_target(target: str) -> Address:
 def parse_hosted(target: str, account: str, gateway: str) -> Address:
     """The address of `/{provider}/...` on a host that this gateway claims. Raises PathNotFound."""
     path, query = split_query(origin_form(target))
+    if path.startswith(_MANAGEMENT):
+        raise PathNotFound("no such path: the management API is on the admin port")
     parts = path.split("/", 2)
     return _address(account, gateway, parts[1] if len(parts) > 1 else "", parts[2] if len(parts) > 2 else "", query)
 

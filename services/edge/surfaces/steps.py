@@ -59,6 +59,7 @@ class StepBuilder:
         if _NOT_IN_TARGET.search(target):
             raise Malformed("the path and query must be percent-encoded: they have a space or a control character")
         body = draft.body
+        key_alias = _key_alias(draft)
         return Step(
             index=draft.index,
             provider=provider,
@@ -67,7 +68,7 @@ class StepBuilder:
             method=draft.method,
             target=target,
             path=draft.path,
-            headers=_headers(draft),
+            headers=_headers(draft, is_key_stored=key_alias != ""),
             body=body,
             facts=self._reader.read(
                 provider.dialect,
@@ -79,7 +80,7 @@ class StepBuilder:
             options=draft.options,
             retries=retries_of(draft.options, gateway.retries),
             timeouts=timeouts_of(draft.options, gateway.timeouts),
-            key_alias=_key_alias(draft),
+            key_alias=key_alias,
         )
 
     def _origin(self, base_url: str, *, is_private_allowed: bool) -> tuple[Origin, str]:
@@ -96,20 +97,23 @@ class StepBuilder:
         return origin, base_path
 
 
-def _headers(draft: StepDraft) -> list[tuple[bytes, bytes]]:
+def _headers(draft: StepDraft, *, is_key_stored: bool) -> list[tuple[bytes, bytes]]:
+    """The client's, without those that the operator's own or a stored key take the place of."""
     own = draft.provider.headers
-    if not own:
+    if not own and not is_key_stored:
         return list(draft.headers)
     replaced = {name.lower().encode() for name, _ in own}
+    if is_key_stored:
+        replaced.update([name.encode() for name in draft.provider.client_key_headers])
     passing = [pair for pair in draft.headers if pair[0].lower() not in replaced]
     return passing + [(name.encode(), value.encode()) for name, value in own]
 
 
 def has_own_key(draft: StepDraft) -> bool:
-    """The client brought the provider's key itself, in a header or in the query."""
+    """The client brought the provider's key itself, in a header or in the query. `Bearer` alone is none."""
     provider = draft.provider
     for name, value in draft.headers:
-        if value and name.lower().decode("latin-1") in provider.client_key_headers:
+        if name.lower().decode("latin-1") in provider.client_key_headers and value.lower() not in (b"", b"bearer"):
             return True
     query_name = provider.client_key_query
     return bool(query_name) and (f"?{query_name}=" in draft.query or f"&{query_name}=" in draft.query)
