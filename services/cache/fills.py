@@ -266,11 +266,12 @@ class Fills:
         if fill.answer is not None:
             return True
         fill.answer = Found(entry, attempt.head.ttl_s * 1000)
-        self._held_bytes += entry.size_bytes
+        size_bytes = entry.size_bytes
+        self._held_bytes += size_bytes
         self._hit_waiting(fill, fill.answer)
 
         def kept() -> None:
-            self._held_bytes -= entry.size_bytes
+            self._held_bytes -= size_bytes
             self._forget(fill, is_released=True)
 
         self._keeper.keep(fill.key, fill.answer, kept)

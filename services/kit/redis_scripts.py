@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from hiredis import pack_command
-from redis.asyncio import Connection, Redis, RedisCluster
+from redis.asyncio import Connection, ConnectionPool, RedisCluster
 from redis.exceptions import NoScriptError, ResponseError
 
 from services.kit.redis import RedisClient
@@ -47,6 +47,7 @@ class RedisScripts:
 
     def __init__(self, *, client: RedisClient) -> None:
         self._client = client
+        self._pool = None if isinstance(client, RedisCluster) else client.connection_pool
         self._idle: list[Connection] = []
 
     async def run(self, calls: Sequence[ScriptCall]) -> list[Any]:
@@ -70,9 +71,9 @@ class RedisScripts:
 
     async def _run(self, calls: Sequence[ScriptCall]) -> list[Any]:
         commands = [("EVALSHA", script.sha, len(keys), *keys, *arguments) for script, keys, arguments in calls]
-        if isinstance(self._client, RedisCluster):
+        if self._pool is None:
             return await _run_on_nodes(self._client, commands)
-        connection = await self._take(self._client)
+        connection = await self._take(self._pool)
         try:
             await connection.send_packed_command([b"".join(map(_pack, commands))])
             return [await _reply(connection) for _ in commands]
@@ -82,10 +83,10 @@ class RedisScripts:
         finally:
             self._idle.append(connection)
 
-    async def _take(self, client: Redis) -> Connection:
+    async def _take(self, pool: ConnectionPool) -> Connection:
         """A connection that is ready: one that was used before, or one more from the pool."""
         if not self._idle:
-            connection: Connection = await client.connection_pool.get_connection()  # type: ignore[no-untyped-call]
+            connection: Connection = await pool.get_connection()  # type: ignore[no-untyped-call]
             connection.socket_timeout = None  # a timer, and for each write a task, are what the breaker saves us
             return connection
         connection = self._idle.pop()
@@ -107,8 +108,8 @@ async def _reply(connection: Connection) -> Any:
         return refusal
 
 
-async def _run_on_nodes(client: RedisCluster, commands: Sequence[tuple[Argument, ...]]) -> list[Any]:
-    """The library finds each command's node."""
+async def _run_on_nodes(client: RedisClient, commands: Sequence[tuple[Argument, ...]]) -> list[Any]:
+    """In a cluster the library finds each command's node."""
     pipeline: Any = client.pipeline(transaction=False)
     for command in commands:
         pipeline.execute_command(*command)

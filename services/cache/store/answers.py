@@ -13,6 +13,7 @@ and its whole answer be fetched a second time.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import Literal, Protocol
 
 import msgspec
@@ -34,7 +35,7 @@ class Entry(msgspec.Struct, frozen=True, array_like=True):
     @property
     def size_bytes(self) -> int:
         """What it takes in memory, about."""
-        pairs = sum(len(name) + len(value) for name, value in self.headers)
+        pairs = sum(map(len, chain.from_iterable(self.headers)))
         return sum(map(len, self.chunks)) + CHUNK_OVERHEAD_BYTES * len(self.chunks) + pairs + len(self.facts)
 
 
