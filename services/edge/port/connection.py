@@ -55,6 +55,7 @@ class Connection(RequestHandler):
         "_head_timer",
         "_heard_bytes",
         "_is_deaf",
+        "_is_parting",
         "_payload",
         "_port",
         "_target",
@@ -74,6 +75,7 @@ class Connection(RequestHandler):
         self._head_timer: asyncio.TimerHandle | None = None
         self._end_timer: asyncio.TimerHandle | None = None
         self._is_deaf = False
+        self._is_parting = False
         self._heard_bytes = 0
         self.is_gone = False
         self.others: Others | None = None
@@ -82,13 +84,13 @@ class Connection(RequestHandler):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        over = len(self._port.connections) - self._port.connections_max
-        if over <= 0:
+        if not self._port.is_full:
             self._head_timer = self._loop.call_later(self.bounds.head_s, self._head_is_late)
-        elif over <= self.bounds.refused_connections:
+        elif self._port.parting_count < self.bounds.refused_connections:
+            self._count_parting()
             self._hear_no_more(Overloaded("too many connections; try again soon", retry_after_s=1))
         else:
-            self.force_close()
+            transport.abort()  # type: ignore[attr-defined]  # a server's transports can
 
     def data_received(self, data: bytes) -> None:
         if self._is_deaf:
@@ -107,6 +109,7 @@ class Connection(RequestHandler):
 
     def connection_lost(self, error: BaseException | None) -> None:
         self.is_gone = True
+        self._port.parting_count -= self._is_parting
         task = self._task_handler
         super().connection_lost(error)
         for timer in (self._head_timer, self._end_timer):
@@ -142,6 +145,7 @@ class Connection(RequestHandler):
         transport = self.transport
         if transport is None or transport.is_closing():
             return
+        self._count_parting()
         self._resume_transport_reading()
         if transport.can_write_eof():
             transport.write_eof()
@@ -239,6 +243,12 @@ class Connection(RequestHandler):
             waiter.set_result(None)
 
     # The end.
+
+    def _count_parting(self) -> None:
+        """Who is on the way out does not keep others from coming in."""
+        if not self._is_parting:
+            self._is_parting = True
+            self._port.parting_count += 1
 
     def _watch_end(self, transport: asyncio.Transport, unsent_before: int = 0, waited_s: float = 0.0) -> None:
         """Look again soon whether the client still reads, or still sends, or has had its time."""

@@ -63,6 +63,8 @@ class DataPort(Server):
         self.new_log_id = new_log_id
         self.refused = refused
         self.is_draining = False
+        self.parting_count = 0
+        """Connections that have their last answer, or were refused, and are not gone yet."""
         self.in_flight = 0
         self._begun_count = 0
         self._is_idle = asyncio.Event()
@@ -76,6 +78,11 @@ class DataPort(Server):
     def connections(self) -> Any:
         """Every open connection, as a collection whose length is cheap."""
         return self._connections
+
+    @property
+    def is_full(self) -> bool:
+        """The newest connection is one too many."""
+        return len(self._connections) - self.parting_count > self.connections_max
 
     async def listen(self, host: str, port: int) -> tuple[str, int]:
         """Start accepting. Returns the address that was bound (port 0 asks for any). Raises OSError."""

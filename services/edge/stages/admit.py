@@ -216,7 +216,10 @@ def _bounded(value: str) -> str:
 
 def limit_headers(admitted: Admitted) -> bytes:
     """`RateLimit-Policy` and `RateLimit`, one item per limit (IETF draft ratelimit-headers); empty without limits."""
-    passed = admitted.granted + admitted.returned if admitted.returned else admitted.granted
+    passed = admitted.granted
+    if admitted.returned:
+        names = {granted.rule.limit.name for granted in passed}
+        passed = passed + [each for each in admitted.returned if each.rule.limit.name not in names]
     policies = [granted.rule.policy for granted in passed]
     items = [
         f'"{granted.rule.limit.name}";r={granted.lease.remaining};t={granted.lease.reset_ms // 1000}'

@@ -71,18 +71,25 @@ class RunningEdge:
 
     async def row(self, log_id: str | None) -> LogRow:
         """The row of that id; waits until it is there."""
-        await until(lambda: any(row.id == log_id for row in self.rows))
-        return next(row for row in self.rows if row.id == log_id)
+        return (await self._rows_when(lambda row: row.id == log_id))[-1]
 
     async def last_row(self) -> LogRow:
-        """The row of a request that is in flight or has just ended."""
-        count = len(self.rows)
-        await until(lambda: len(self.rows) > count)
-        return self.rows[-1]
+        """The newest row, once nothing is in flight."""
+        await self.quiet()
+        return (await self._rows_when(lambda row: True))[-1]
 
     async def quiet(self) -> None:
         """Returns when no request is in flight."""
         await until(lambda: self.edge.port.in_flight == 0)
+
+    async def _rows_when(self, is_wanted: Callable[[LogRow], bool]) -> list[LogRow]:
+        async with asyncio.timeout(_WAIT_S):
+            while True:
+                await self.edge.spool.drain(1)
+                found = [row for row in self.rows if is_wanted(row)]
+                if found:
+                    return found
+                await asyncio.sleep(0.002)
 
     async def leave(self) -> None:
         """Close every client."""

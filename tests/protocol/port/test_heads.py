@@ -18,7 +18,9 @@ CHAT = "/v1/local/main/openai/chat/completions"
 LINE = b"GET " + CHAT.encode() + b" HTTP/1.1\r\n"
 
 NOT_HTTP = {
-    "both framings": request(CHAT, b"Content-Length: 3", b"Transfer-Encoding: chunked", method=b"POST", body=b"0\r\n\r\n"),
+    "both framings": request(
+        CHAT, b"Content-Length: 3", b"Transfer-Encoding: chunked", method=b"POST", body=b"0\r\n\r\n"
+    ),
     "two lengths": request(CHAT, b"Content-Length: 2", b"Content-Length: 2", method=b"POST", body=b"{}"),
     "list of lengths": request(CHAT, b"Content-Length: 2, 2", method=b"POST", body=b"{}"),
     "signed length": request(CHAT, b"Content-Length: +2", method=b"POST", body=b"{}"),
@@ -165,7 +167,7 @@ async def test_a_connection_between_requests_may_rest(serve: Serve) -> None:
         b"/a%2Fb?x=%20&y=a+b&&=%zz",
         b"//d//?",
         b"/x;p=1,2",
-        b"/a|b\"c<d>`{}^\\e",
+        b'/a|b"c<d>`{}^\\e',
         b"/x?y#z",
     ],
 )
