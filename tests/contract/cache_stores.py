@@ -81,7 +81,7 @@ async def open_stores(kind: Kind, servers: Servers) -> AsyncIterator[Stores]:
         answers = MemoryAnswerStore(clock=clock, bytes_max=64 * 2**20)
         yield Stores(answers, MemoryRunStore(clock=clock, bytes_max=64 * 2**20), clock)
         return
-    async with open_redis(servers.url(kind)) as client:
+    async with open_redis(servers.url(kind), timeout_s=5) as client:
         await client.flushall()
         breaker = breaker_of(client)
         yield Stores(

@@ -36,7 +36,7 @@ async def stored(request: pytest.FixtureRequest, server: RedisServer) -> AsyncIt
     if request.param == "memory":
         yield InMemory()
         return
-    async with open_redis(server.url) as client:
+    async with open_redis(server.url, timeout_s=5) as client:
         await client.flushall()
         yield InRedis(client)  # type: ignore[arg-type]  # not a cluster
 
