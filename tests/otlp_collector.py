@@ -1,5 +1,5 @@
 """
-A real OTLP receiver for tests: takes spans over gRPC and shows them as plain values.
+A real OTLP receiver for tests and benchmarks: takes spans over gRPC, counts them and shows them as plain values.
 
 It can be frozen (takes calls, answers none), which is what a stuck collector looks like from outside.
 """
@@ -44,9 +44,11 @@ class CollectedSpan:
 
 
 class Collector(trace_service_pb2_grpc.TraceServiceServicer):
-    """A collector on a port that the system chose, as a context manager."""
+    """A collector on a port that the system chose, as a context manager. Counts all, keeps at most `spans_max`."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, spans_max: int = 100_000) -> None:
+        self.count = 0
+        self._spans_max = spans_max
         self._spans: list[CollectedSpan] = []
         self._metadata: list[dict[str, str]] = []
         self._running = threading.Event()
@@ -99,7 +101,9 @@ class Collector(trace_service_pb2_grpc.TraceServiceServicer):
         for of_resource in request.resource_spans:
             resource = _attributes(of_resource.resource.attributes)
             for scope in of_resource.scope_spans:
-                self._spans.extend(_collected(span, resource) for span in scope.spans)
+                self.count += len(scope.spans)
+                if len(self._spans) < self._spans_max:
+                    self._spans.extend(_collected(span, resource) for span in scope.spans)
         return trace_service_pb2.ExportTraceServiceResponse()
 
     def __enter__(self) -> Collector:

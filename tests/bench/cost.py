@@ -20,9 +20,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.bench.collector import Collector
 from tests.bench.driver import GATEWAY_CPU, LOAD_CPU, cpu_s, laid_out, load, pinned, rss_mib, wait_for_port
 from tests.harness.deployment import Apart
+from tests.otlp_collector import Collector
 
 MOCK_PORT, NGINX_PORT = 9100, 9201
 TOKEN = "bench-token"
