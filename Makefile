@@ -11,7 +11,8 @@ PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.1
 	&& { echo $$name; break; }; done)
 VENV := .venv
 BIN := $(VENV)/bin
-IMAGE ?= narrows:dev
+VERSION := $(shell sed -n 's/^VERSION = "\(.*\)"$$/\1/p' services/version.py)
+IMAGE ?= narrows:$(VERSION)
 CONTAINER ?= $(shell command -v podman || command -v docker || echo podman)
 NAME ?=
 
