@@ -27,6 +27,9 @@ PROVIDER_KEY = "sk-kept-by-the-operator"
 LOAD_PER_S = 15
 STEADY_S = 3
 """Load before and after each restart."""
+SHARED_S = 0.2
+"""An answer is at every edge within 0.1 s."""
+CALM = 10
 CONFIG_S_MAX = 150
 """The kubelet writes a changed ConfigMap into pods within its sync period of a minute, and its cache's age."""
 
@@ -94,7 +97,20 @@ def release(cluster: Kubernetes) -> Iterator[Release]:
     with cluster.namespace(NAME, {"pod-security.kubernetes.io/enforce": "restricted"}):
         found = Release(cluster, NAME, values=values)
         found.install()
+        wait_for_calm(found)
         yield found
+
+
+def wait_for_calm(release: Release) -> None:
+    """
+    Until requests in a row find limiter and cache in time, which answer within 0.1 s or not at all.
+
+    While a dozen pods start on two cores, they may not.
+    """
+    calm, deadline_s = 0, time.monotonic() + 60
+    while calm < CALM and time.monotonic() < deadline_s:
+        answer = release.post("/v1/local/busy/simulator/chat/completions", question(str(uuid.uuid4())))
+        calm = calm + 1 if answer.status == 200 and not answer.header("cf-aig-degraded") else 0
 
 
 @dataclass
@@ -135,7 +151,9 @@ def test_requests_of_every_sort_pass_through_the_ingress(release: Release, measu
     streamed = release.post(
         "/v1/local/main/simulator/chat/completions", question("Hello", stream=True), LIKE_A_PROVIDER
     )
-    missed, cached, limited = (release.post(full, asked, user) for _ in range(3))
+    missed = release.post(full, asked, user)
+    time.sleep(SHARED_S)
+    cached, limited = (release.post(full, asked, user) for _ in range(2))
 
     answers = (native, universal, streamed, missed, cached)
     assert [answer.status for answer in answers] == [200] * 5

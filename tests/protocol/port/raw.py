@@ -128,7 +128,7 @@ class RawClient:
                     answer.chunks.append(piece)
             answer.is_whole = True
         except asyncio.IncompleteReadError as error:
-            answer.chunks.append(error.partial)
+            answer.chunks += [error.partial] if error.partial else []
         except ConnectionError:
             return
 
