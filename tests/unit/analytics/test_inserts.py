@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -20,41 +20,10 @@ from services.kit.health import Dependencies
 from services.kit.names import MetricName
 from services.kit.rpc.link import Peer
 from services.kit.telemetry.metrics import Metrics
-from services.kit.telemetry.tracing import AttributeValue, SpanKind
 from tests.fakes.clock import FakeClock
+from tests.fakes.tracer import NotingTracer
 from tests.rows import event_batch, log_row
 from tests.unit.analytics.stores import SwitchedStore
-
-
-class NotedSpan:
-    def __init__(self, parent: str) -> None:
-        self.parent = parent
-        self.traceparent = parent
-        self.ended: list[str] = []
-
-    def set(self, name: str, value: AttributeValue) -> None: ...
-
-    def end(self, *, error: str = "", end_ns: int | None = None) -> None:
-        self.ended.append(error)
-
-
-class NotingTracer:
-    def __init__(self) -> None:
-        self.spans: list[NotedSpan] = []
-
-    def start(
-        self,
-        name: str,
-        *,
-        parent: str = "",
-        kind: SpanKind = "internal",
-        attributes: Mapping[str, AttributeValue] | None = None,
-        links: Sequence[str] = (),
-        start_ns: int | None = None,
-    ) -> NotedSpan:
-        assert name == "analytics.event"
-        self.spans.append(NotedSpan(parent))
-        return self.spans[-1]
 
 
 class Desk:
@@ -206,7 +175,10 @@ async def test_each_sampled_request_has_a_span_of_its_own(desk: Desk) -> None:
     await desk.session.receive([sampled])
     await desk.settled()
 
-    assert [(span.parent, span.ended) for span in desk.tracer.spans] == [("00-a-b-01", [""]), ("00-c-d-01", [""])]
+    assert [(span.name, span.parent, span.error) for span in desk.tracer.spans] == [
+        ("analytics.event", "00-a-b-01", ""),
+        ("analytics.event", "00-c-d-01", ""),
+    ]
 
 
 async def test_what_is_stored_is_counted(desk: Desk) -> None:

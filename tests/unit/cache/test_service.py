@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
 import pytest
@@ -16,8 +16,8 @@ from services.cache.store.memory import MemoryAnswerStore
 from services.contracts.cache.values import Fill, Hit, Join, JoinChunk, JoinEnd, JoinHead, Miss
 from services.edge.answers.recall import Recall
 from services.kit.clock import SystemClock
-from services.kit.telemetry.tracing import AttributeValue, SpanKind
 from tests.fakes.clock import FakeClock
+from tests.fakes.tracer import NotingTracer
 from tests.harness.caches import (
     ENTRY_BYTES_MAX,
     HEADERS,
@@ -408,41 +408,6 @@ async def test_silence_is_noticed_by_the_services_own_tasks(stack: AsyncExitStac
 
     assert isinstance(await joiner.first(), Join)
     assert isinstance(await joiner.next(timeout_s=1), Fill)
-
-
-class NotedSpan:
-    traceparent = "00-child-01"
-
-    def __init__(self, name: str, parent: str) -> None:
-        self.name = name
-        self.parent = parent
-        self.attributes: dict[str, AttributeValue] = {}
-        self.is_ended = False
-
-    def set(self, name: str, value: AttributeValue) -> None:
-        self.attributes[str(name)] = value
-
-    def end(self, *, error: str = "", end_ns: int | None = None) -> None:
-        assert not self.is_ended
-        self.is_ended = True
-
-
-class NotingTracer:
-    def __init__(self) -> None:
-        self.spans: list[NotedSpan] = []
-
-    def start(
-        self,
-        name: str,
-        *,
-        parent: str = "",
-        kind: SpanKind = "internal",
-        attributes: Mapping[str, AttributeValue] | None = None,
-        links: Sequence[str] = (),
-        start_ns: int | None = None,
-    ) -> NotedSpan:
-        self.spans.append(NotedSpan(name, parent))
-        return self.spans[-1]
 
 
 async def test_sampled_lookups_and_fills_have_spans(stack: AsyncExitStack) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import pytest
 
@@ -20,11 +20,12 @@ from services.kit.errors import DependencyUnavailable
 from services.kit.names import MetricName
 from services.kit.rpc.link import Peer
 from services.kit.telemetry.metrics import Metrics
-from services.kit.telemetry.tracing import AttributeValue, NoTracer, SpanKind
+from services.kit.telemetry.tracing import NoTracer
 from services.limiter.memory import MemoryLeaseStore
 from services.limiter.service import LimiterService
 from services.limiter.store import LeaseStore
 from tests.fakes.clock import FakeClock
+from tests.fakes.tracer import NotingTracer
 
 BUCKET = Bucket("local", "main", "calls", "fixed", 60)
 PEER = Peer("edge", is_private=True)
@@ -38,41 +39,6 @@ class GoneStore:
 
     async def check(self) -> None:
         raise DependencyUnavailable("redis is out of reach: TimeoutError")
-
-
-class NotedSpan:
-    def __init__(self, name: str, parent: str, attributes: Mapping[str, AttributeValue]) -> None:
-        self.name, self.parent, self.attributes = name, parent, dict(attributes)
-        self.error: str | None = None
-        self.traceparent = "00-0-1-01"
-
-    def set(self, name: str, value: AttributeValue) -> None:
-        self.attributes[name] = value
-
-    def end(self, *, error: str = "", end_ns: int | None = None) -> None:
-        self.error = error
-
-
-class NotingTracer:
-    """Keeps every span; samples all but those whose parent says no."""
-
-    def __init__(self) -> None:
-        self.spans: list[NotedSpan] = []
-
-    def start(
-        self,
-        name: str,
-        *,
-        parent: str = "",
-        kind: SpanKind = "internal",
-        attributes: Mapping[str, AttributeValue] | None = None,
-        links: Sequence[str] = (),
-        start_ns: int | None = None,
-    ) -> NotedSpan | None:
-        if parent.endswith("-00"):
-            return None
-        self.spans.append(NotedSpan(name, parent, attributes or {}))
-        return self.spans[-1]
 
 
 class Parts:

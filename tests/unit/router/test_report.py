@@ -1,38 +1,17 @@
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
 import pytest
 
 from services.contracts.router.values import Outcome, Running, Target, TargetHealth
 from services.kit.rpc.link import Peer
-from services.kit.telemetry.tracing import AttributeValue, NoTracer, Span, SpanKind
+from services.kit.telemetry.tracing import NoTracer
 from services.router.report import Reporting, ReportSession
 from tests.fakes.clock import FakeClock
+from tests.fakes.tracer import NotingTracer
 
 PEER = Peer("edge", is_private=True)
 TARGET = Target("local", "main", "openai", "https://api.openai.com/v1")
 TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
-
-
-class Notebook:
-    """A tracer that samples nothing and writes down what it was asked to start."""
-
-    def __init__(self) -> None:
-        self.started: list[tuple[str, str, SpanKind]] = []
-
-    def start(
-        self,
-        name: str,
-        *,
-        parent: str = "",
-        kind: SpanKind = "internal",
-        attributes: Mapping[str, AttributeValue] | None = None,
-        links: Sequence[str] = (),
-        start_ns: int | None = None,
-    ) -> Span | None:
-        self.started.append((name, parent, kind))
-        return None
 
 
 @pytest.fixture
@@ -119,9 +98,11 @@ async def test_an_edge_that_reconnects_before_its_old_stream_ends_stays_known(re
 
 
 async def test_the_outcome_of_a_sampled_request_is_a_span_below_its_attempt(clock: FakeClock) -> None:
-    notebook = Notebook()
-    session, _ = await opened(Reporting(clock=clock, tracer=notebook), "edge-1")
+    tracer = NotingTracer()
+    session, _ = await opened(Reporting(clock=clock, tracer=tracer), "edge-1")
 
     await session.receive([failures(1), Outcome(TARGET, is_success=True, count=1, traceparent=TRACEPARENT)])
 
-    assert notebook.started == [("router.outcome", TRACEPARENT, "server")]
+    assert [(span.name, span.parent, span.kind, span.is_ended) for span in tracer.spans] == [
+        ("router.outcome", TRACEPARENT, "server", True)
+    ]
