@@ -75,7 +75,14 @@ def _check(arguments: list[str]) -> int:
         return EXIT_USAGE
     from services.router.check import check_resources
 
-    refusals = check_resources(Path(arguments[0]), environment=os.environ)
+    try:
+        allowed = read_settings(os.environ, []).upstream.are_private_allowed
+    except SettingsInvalid as error:
+        sys.stderr.write(f"{error.message}\n")
+        return EXIT_USAGE
+    refusals = check_resources(
+        Path(arguments[0]), environment=os.environ, are_private_allowed=True if allowed is None else allowed
+    )
     for refusal in refusals:
         sys.stdout.write(f"{refusal.resource}: {refusal.reason}\n")
     if not refusals:

@@ -116,11 +116,6 @@ def cost_nanodollars(rate: Rate, usage: Usage) -> int | None:
     return round(cost)
 
 
-def estimate_nanodollars(rate: Rate, *, tokens_in: int, tokens_out: int) -> int | None:
-    """What a request may cost at most, before it is sent: nothing of it cached."""
-    return cost_nanodollars(rate, Usage(tokens_in=tokens_in, tokens_out=tokens_out))
-
-
 def parse_custom_cost(text: str) -> Rate:
     """The rate that `cf-aig-custom-cost` names, in USD per token. Raises Malformed, naming the header."""
     try:

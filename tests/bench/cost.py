@@ -20,7 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.bench.driver import GATEWAY_CPU, LOAD_CPU, cpu_s, laid_out, load, pinned, rss_mib, wait_for_port
+from tests.bench.driver import GATEWAY_CPU, LOAD_CPU, cpu_s, is_taken, laid_out, load, pinned, rss_mib, wait_for_port
 from tests.harness.deployment import Apart
 from tests.otlp_collector import Collector
 
@@ -104,6 +104,14 @@ class Bench:
         }
 
     def __enter__(self) -> Self:
+        try:
+            self._start()
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def _start(self) -> None:
         self._collector.__enter__()
         self._spawn(pinned(LOAD_CPU, [str(self._tools / "bin" / "mock"), "-p", str(MOCK_PORT)]), MOCK_PORT)
         self._spawn(pinned(GATEWAY_CPU, ["nginx", "-c", str(self._tools / "conf" / "nginx.conf")]), NGINX_PORT)
@@ -111,7 +119,6 @@ class Bench:
         for name, process in self._narrows.processes.items():
             cpu = GATEWAY_CPU if name == "edge" else LOAD_CPU
             subprocess.run(["taskset", "-a", "-p", "-c", cpu, str(process.pid)], check=True, stdout=subprocess.DEVNULL)
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -199,6 +206,8 @@ class Bench:
         return sum(float(value) for labels, value in pattern.findall(text) if label in (labels or ""))
 
     def _spawn(self, command: list[str], port: int) -> None:
+        if is_taken(port):
+            raise RuntimeError(f"port {port} is taken by another program, which would be measured in place of ours")
         child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=dict(os.environ))
         self._children.append(child)
         wait_for_port(port)

@@ -56,6 +56,15 @@ def wait_for_port(port: int, timeout_s: float = 20) -> None:
             return
 
 
+def is_taken(port: int) -> bool:
+    """Whether somebody listens there already."""
+    try:
+        socket.create_connection(("127.0.0.1", port), 0.5).close()
+    except OSError:
+        return False
+    return True
+
+
 def cpu_s(pid: int) -> float:
     """User and system time of a process and its threads, in seconds."""
     fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()

@@ -33,7 +33,7 @@ from services.kit.errors import (
     LimitExceeded,
     NarrowsError,
     Overloaded,
-    StreamBroken,
+    UpstreamAddressRefused,
     UpstreamError,
 )
 from services.kit.names import SpanName
@@ -193,7 +193,7 @@ class Attempter:
     def _report(self, exchange: Exchange, step: Step, tried: _Try, span: Span | None) -> None:
         """Tell the router, unless the client left meanwhile, and close the attempt's span."""
         error, answer = tried.error, tried.answer
-        is_known = answer is not None or isinstance(error, UpstreamError)
+        is_known = answer is not None or is_the_providers(error)
         if is_known:
             is_success = answer is not None and answer.status not in _HEALTH_FAILURES
             traceparent = _traceparent(span)
@@ -211,10 +211,15 @@ def _target(exchange: Exchange, step: Step) -> Target:
     return Target(gateway.account, gateway.name, step.provider.name, step.base_url)
 
 
+def is_the_providers(error: NarrowsError | None) -> bool:
+    """Whether a failed attempt says something about the provider's health; that we refuse its address does not."""
+    return isinstance(error, UpstreamError) and not isinstance(error, UpstreamAddressRefused)
+
+
 def _is_retryable(tried: _Try) -> bool:
     if tried.answer is not None:
         return tried.answer.status in RETRYABLE
-    return isinstance(tried.error, UpstreamError | StreamBroken)
+    return isinstance(tried.error, UpstreamError)
 
 
 def _pause_s(step: Step, count: int, answer: UpstreamAnswer | None) -> float:
