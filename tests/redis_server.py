@@ -15,15 +15,9 @@ import time
 from pathlib import Path
 from types import TracebackType
 
+from tests.harness.processes import unused_port
+
 EXECUTABLE = shutil.which("redis-server") or "/usr/bin/redis-server"
-
-
-def free_port() -> int:
-    """A port that nothing listened on a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class RedisServer:
@@ -33,7 +27,7 @@ class RedisServer:
         self._directory = directory
         self._arguments = arguments
         self._process: subprocess.Popen[bytes] | None = None
-        self.port = port or free_port()
+        self.port = port or unused_port()
 
     @property
     def url(self) -> str:

@@ -23,7 +23,8 @@ from services.kit.clock import SystemClock
 from services.kit.health import Dependencies
 from services.kit.redis import OUTAGES, RedisClient, open_redis
 from tests.fakes.clock import FakeClock
-from tests.redis_server import RedisServer, free_port
+from tests.harness.processes import unused_port
+from tests.redis_server import RedisServer
 
 Kind = Literal["memory", "redis", "cluster"]
 KINDS: tuple[Kind, ...] = ("memory", "redis", "cluster")
@@ -64,7 +65,7 @@ class Servers:
     def _start(self, kind: Kind) -> RedisServer:
         directory = self._directory / kind
         directory.mkdir()
-        extra = ["--cluster-enabled", "yes", "--cluster-port", str(free_port())] if kind == "cluster" else []
+        extra = ["--cluster-enabled", "yes", "--cluster-port", str(unused_port())] if kind == "cluster" else []
         server = RedisServer(directory, *extra)
         server.start()
         if kind == "cluster":

@@ -45,7 +45,7 @@ async def listening_provider() -> AsyncIterator[Provider]:
         yield provider
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest_asyncio.fixture(loop_scope="module", autouse=True)
 async def provider(listening_provider: Provider) -> Provider:
     """A provider that answers `{"ok":1}` until told otherwise; `groq` is one that does not listen."""
     listening_provider.forget()

@@ -14,7 +14,7 @@ import uvloop
 from services.edge.upstream.client import UpstreamClient
 from services.edge.upstream.tls import SessionContext, client_context
 from services.kit.clock import SystemClock
-from tests.protocol.upstream.authority import Authority
+from tests.fakes.authority import Authority
 
 _SETTLE_TURNS = 200
 
@@ -44,15 +44,17 @@ async def client(nothing_is_left: None, client_tls: SessionContext) -> AsyncIter
 
 
 @pytest.fixture(scope="session")
-def client_tls(authority: Authority) -> SessionContext:
+def client_tls(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> SessionContext:
     """Trusts the private authority besides the system's."""
-    return client_context(ca_files=[str(authority.file)])
+    file = tmp_path_factory.mktemp("authority") / "ca.pem"
+    file.write_bytes(authority.pem)
+    return client_context(ca_files=[str(file)])
 
 
 @pytest.fixture(scope="session")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+def authority() -> Authority:
     """A private certificate authority."""
-    return Authority(tmp_path_factory.mktemp("authority"))
+    return Authority()
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ from services.edge.upstream.resolver import Address
 from services.edge.upstream.tls import SessionContext
 from services.kit.clock import SystemClock
 from services.kit.errors import ConnectTimeout, UpstreamAddressRefused, UpstreamUnreachable
-from tests.protocol.upstream.authority import Authority
+from tests.fakes.authority import Authority
 from tests.protocol.upstream.exchanges import request, whole
 from tests.protocol.upstream.scripted import Script, ScriptedProvider, Visit, answering, ok
 

@@ -11,7 +11,7 @@ from services.edge.upstream.origin import Origin
 from services.edge.upstream.tls import client_context
 from services.kit.clock import SystemClock
 from services.kit.errors import UpstreamProtocolError, UpstreamUnreachable
-from tests.protocol.upstream.authority import Authority
+from tests.fakes.authority import Authority
 from tests.protocol.upstream.exchanges import request, whole
 from tests.protocol.upstream.scripted import ScriptedProvider, Visit, answering, chunked, ok
 

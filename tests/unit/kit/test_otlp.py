@@ -12,8 +12,8 @@ from services.kit.telemetry.metrics import Metrics
 from services.kit.telemetry.otlp import Bounds, Process, Tracing
 from services.kit.telemetry.sampling import sampling
 from tests.fakes.clock import FakeClock
+from tests.harness.processes import unused_port
 from tests.otlp_collector import Collector
-from tests.redis_server import free_port
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 UNSAMPLED = PARENT[:-2] + "00"
@@ -147,7 +147,7 @@ def test_a_configured_name_is_kept_unless_services_share_it(service_name: str, i
 
 async def test_a_collector_that_is_down_costs_spans_and_is_told(caplog: pytest.LogCaptureFixture) -> None:
     traced = Traced(export_timeout_s=0.3, batch_every_s=0.01)
-    async with traced.tracing(f"http://127.0.0.1:{free_port()}") as tracing:
+    async with traced.tracing(f"http://127.0.0.1:{unused_port()}") as tracing:
         span = tracing.tracer("edge").start("edge.request")
         assert span is not None
         span.end()

@@ -13,7 +13,8 @@ import pytest
 from services.kit.errors import SettingsInvalid
 from services.kit.redis import OUTAGES, open_redis, parse_redis_url
 from tests.fakes.authority import Authority
-from tests.redis_server import EXECUTABLE, RedisServer, free_port
+from tests.harness.processes import unused_port
+from tests.redis_server import EXECUTABLE, RedisServer
 
 
 @pytest.fixture
@@ -41,7 +42,7 @@ async def test_sentinels_name_the_master(server: RedisServer, tmp_path: Path) ->
 
 
 async def test_a_cluster_is_found_from_any_of_its_nodes(tmp_path: Path) -> None:
-    with RedisServer(tmp_path, "--cluster-enabled", "yes", "--cluster-port", str(free_port())) as node:
+    with RedisServer(tmp_path, "--cluster-enabled", "yes", "--cluster-port", str(unused_port())) as node:
         node.command("CLUSTER", "ADDSLOTSRANGE", "0", "16383")
         _wait_until(lambda: b"cluster_state:ok" in node.command("CLUSTER", "INFO"))
         async with open_redis(f"redis+cluster://127.0.0.1:1,127.0.0.1:{node.port}") as client:
@@ -55,7 +56,7 @@ async def test_tls_trusts_the_authority_that_the_url_names(tmp_path: Path) -> No
     files = Authority().write(tmp_path / "tls")
     options = [("--tls-cert-file", "tls.crt"), ("--tls-key-file", "tls.key"), ("--tls-ca-cert-file", "ca.crt")]
     arguments = [word for option, name in options for word in (option, str(files / name))]
-    tls_port = free_port()
+    tls_port = unused_port()
     with RedisServer(tmp_path, "--tls-port", str(tls_port), "--tls-auth-clients", "no", *arguments):
         async with open_redis(f"rediss://127.0.0.1:{tls_port}?ssl_ca_certs={files / 'ca.crt'}") as client:
             answer = await client.ping()
@@ -116,7 +117,7 @@ class _sentinel:  # noqa: N801  # reads as a context manager
     """A Sentinel process that watches the server on `master_port`."""
 
     def __init__(self, directory: Path, master_port: int) -> None:
-        self._port = free_port()
+        self._port = unused_port()
         self._file = directory / "sentinel.conf"
         self._file.write_text(
             f"port {self._port}\nbind 127.0.0.1\ndir {directory}\n"

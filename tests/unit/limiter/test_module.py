@@ -18,7 +18,8 @@ from services.kit.telemetry.metrics import Metrics
 from services.kit.telemetry.tracing import NoTracer
 from services.limiter.module import open_limiter
 from services.limiter.service import LimiterService
-from tests.redis_server import RedisServer, free_port
+from tests.harness.processes import unused_port
+from tests.redis_server import RedisServer
 
 BUCKET = Bucket("local", "main", "calls", "fixed", 86_400)
 CLOCK = SystemClock()
@@ -76,7 +77,7 @@ async def test_two_limiters_on_one_redis_share_their_leases(server: RedisServer,
 
 
 async def test_a_cluster_keeps_each_buckets_keys_together(tmp_path: Path) -> None:
-    with RedisServer(tmp_path, "--cluster-enabled", "yes", "--cluster-port", str(free_port())) as node:
+    with RedisServer(tmp_path, "--cluster-enabled", "yes", "--cluster-port", str(unused_port())) as node:
         node.command("CLUSTER", "ADDSLOTSRANGE", "0", "16383")
         async with limiter(f"redis+cluster://127.0.0.1:{node.port}") as service:
             grants = [await granted_again(service, 1, Bucket("local", "main", name, "sliding", 60)) for name in "abc"]
