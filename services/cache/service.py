@@ -28,8 +28,10 @@ from services.contracts.cache.values import (
     FillChunk,
     FillEnd,
     FillHead,
+    FillWhole,
     Leave,
     Lookup,
+    Outcome,
     ReadRun,
 )
 from services.kit.clock import Clock
@@ -133,8 +135,9 @@ class CacheSession:
                 self._head(item)
             case FillEnd():
                 if (caller := self._stream.callers.get(item.call)) is not None:
-                    caller.end_span(item.outcome)
-                    self._fills.end(caller, item.outcome, item.facts)
+                    self._end(caller, item.outcome, item.facts)
+            case FillWhole():
+                self._fill(item)
             case Leave():
                 if (caller := self._stream.callers.get(item.call)) is not None:
                     self._fills.leave(caller)
@@ -162,3 +165,17 @@ class CacheSession:
             caller.end_span("gone")
             caller.span = self._tracer.start(SpanName.FILL, parent=item.traceparent, kind="server")
         self._fills.head(caller, item)
+
+    def _end(self, caller: Caller, outcome: Outcome, facts: str) -> None:
+        caller.end_span(outcome)
+        self._fills.end(caller, outcome, facts)
+
+    def _fill(self, item: FillWhole) -> None:
+        """Its parts, one after the other: whoever joined in between gets them as from any other filler."""
+        caller = self._stream.callers.get(item.call)
+        if caller is None:
+            return
+        self._head(FillHead(item.call, item.status, item.headers, item.ttl_s, item.facts, item.traceparent))
+        for chunk in item.chunks:
+            self._fills.chunk(caller, chunk)
+        self._end(caller, "whole", item.facts)

@@ -8,6 +8,7 @@ the path of the answer; what is cut says so.
 from __future__ import annotations
 
 import codecs
+from functools import lru_cache
 
 from services.dialects.codings import decode_bounded
 
@@ -15,6 +16,13 @@ _TEXT = ("application/json", "text/", "application/x-ndjson", "application/xml",
 _LOOK_BYTES = 512
 _utf8_decoder = codecs.getincrementaldecoder("utf-8")
 """Takes a character that is cut off for what it is."""
+
+
+@lru_cache(maxsize=256)  # the same few content types come with every payload
+def content_type_of(value: bytes) -> tuple[str, bool]:
+    """A `Content-Type` as text, and whether a payload of it is text."""
+    content_type = value.decode("latin-1")
+    return content_type, is_text(content_type)
 
 
 def is_text(content_type: str) -> bool:

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 class Exchange:
     """
-    One request. `marks`: (stage, monotonic seconds at its end), for `Server-Timing`. `degraded`: dependencies gone
-    without. `attempts`: at all providers so far.
+    One request. `marks_s`: when its first stages ended (monotonic), for `Server-Timing`. `degraded`: dependencies
+    gone without. `attempts`: at all providers so far.
     """
 
     __slots__ = (
@@ -40,7 +40,7 @@ class Exchange:
         "degraded",
         "inspected",
         "log_id",
-        "marks",
+        "marks_s",
         "provider_wait_s",
         "recalled",
         "received",
@@ -68,7 +68,7 @@ class Exchange:
         self.log_id = log_id
         self.started_ms = started_ms
         self.attempts = 0
-        self.marks: list[tuple[str, float]] = []
+        self.marks_s: list[float] = []
         self.provider_wait_s = 0.0
         self.degraded: list[str] = []
         self.span: Span | None = None

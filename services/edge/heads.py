@@ -30,14 +30,10 @@ def request_head(step: Step, *, stored_key: str = "", traceparent: str = "") -> 
         headers = [pair for pair in headers if pair[0].lower() != b"traceparent"]
         headers.append((b"traceparent", traceparent.encode()))
     lines = [b"%b %b HTTP/1.1\r\nHost: %b\r\n" % (step.method.encode(), step.target, step.origin.authority)]
-    has_length = False
-    for name, value in headers:
-        lines.append(b"%b: %b\r\n" % (name, value))
-        if len(name) == 14 and name.lower() == b"content-length":
-            has_length = True
+    lines += [b"%b: %b\r\n" % pair for pair in headers]
     if stored_key:
         lines.append("{}: {}\r\n".format(*key_header(step.provider, stored_key)).encode())
-    if not has_length:
+    if "content-length" not in step.noted:
         lines.append(_framing(step))
     lines.append(b"\r\n")
     return b"".join(lines)

@@ -46,7 +46,7 @@ NOTHING = Options()
 
 def parse_options(given: Mapping[str, str]) -> Options:
     """Options from header names (without `cf-aig-`) and values. Raises Malformed, naming the header."""
-    if not given:
+    if not given or (len(given) == 1 and "authorization" in given):
         return NOTHING
     get = given.get
     return Options(

@@ -86,7 +86,8 @@ class Pipeline:
         assert port is not None
         port.request_began()
         reply = Reply(arrival, is_last=arrival.is_last)
-        exchange = Exchange(arrival, reply, log_id=self._ids.next(), started_ms=int(self._clock.wall_s() * 1000))
+        started_ms = int(self._clock.wall_s() * 1000)
+        exchange = Exchange(arrival, reply, log_id=self._ids.at(started_ms), started_ms=started_ms)
         error: NarrowsError | None = None
         try:
             await self._run(exchange)
@@ -103,18 +104,18 @@ class Pipeline:
         return reply
 
     async def _run(self, exchange: Exchange) -> None:
-        stages, mark = self._stages, exchange.marks.append
+        stages, mark, now_s = self._stages, exchange.marks_s.append, time.monotonic
         self._start_span(exchange)
         resolve(exchange, configuration=self._configuration, sorter=self._sorter)
-        mark(("resolve", time.monotonic()))
+        mark(now_s())
         authenticate(exchange)
         await stages.receiver.receive(exchange)
-        mark(("receive", time.monotonic()))
+        mark(now_s())
         inspect(exchange)
         await stages.admission.admit(exchange)
-        mark(("admit", time.monotonic()))
+        mark(now_s())
         await stages.recaller.recall(exchange)
-        mark(("recall", time.monotonic()))
+        mark(now_s())
         if exchange.recalled.source is None:
             _let_others_wait(exchange)
             await stages.attempter.attempt(exchange)
@@ -142,12 +143,14 @@ class Pipeline:
 
     def _start_span(self, exchange: Exchange) -> None:
         arrival = exchange.arrival
-        parent = arrival.headers.get("traceparent", "") or traceparent_of(
-            arrival.headers.get("cf-aig-otel-trace-id", ""), arrival.headers.get("cf-aig-otel-parent-span-id", "")
-        )
+        parent = arrival.headers.get("traceparent")
+        if not parent and "cf-aig-otel-trace-id" in arrival.headers:
+            parent = traceparent_of(
+                arrival.headers["cf-aig-otel-trace-id"], arrival.headers.get("cf-aig-otel-parent-span-id", "")
+            )
         exchange.span = self._tracer.start(
             SpanName.REQUEST,
-            parent=parent,
+            parent=parent or "",
             kind="server",
             attributes=None,
             start_ns=None,

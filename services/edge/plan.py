@@ -13,8 +13,9 @@ from typing import Literal
 
 import msgspec
 
-from services.contracts.router.values import Provider, Retries, Timeouts
+from services.contracts.router.values import Provider, Retries, Target, Timeouts
 from services.dialects.request import RequestFacts
+from services.edge.headers import Noted
 from services.edge.options import Options
 from services.edge.upstream.origin import Origin
 
@@ -41,10 +42,13 @@ class Step(msgspec.Struct, frozen=True):
     provider: Provider
     base_url: str
     origin: Origin
+    watched: Target
+    """What the router keeps the health of."""
     method: str
     target: bytes
     path: str
     headers: list[tuple[bytes, bytes]]
+    noted: Noted
     body: bytes | StreamedBody
     facts: RequestFacts
     options: Options

@@ -13,9 +13,8 @@ import msgspec
 
 from services.contracts.analytics.values import Ended, LogBody, LogRow, UsageSource
 from services.contracts.router.values import Logs
-from services.edge.capture import Capture, is_text, looks_like_text
+from services.edge.capture import Capture, content_type_of, looks_like_text
 from services.edge.exchange import Exchange
-from services.edge.headers import value_of
 from services.edge.options import NOTHING, Options
 from services.edge.plan import Step
 from services.kit.errors import NarrowsError
@@ -70,50 +69,51 @@ def are_payloads_kept(logs: Logs, options: Options) -> bool:
 def log_row(exchange: Exchange, step: Step | None, bill: Bill, ending: Ending, *, edge: str) -> LogRow:
     """The row. Needs `resolved`."""
     resolved, arrival = exchange.resolved, exchange.arrival
-    gateway = resolved.gateway
+    gateway, address = resolved.gateway, resolved.address
     options = options_of(exchange, step)
     relayed = exchange.relayed if exchange.has("relayed") else None
     first_byte_s = relayed.first_byte_s if relayed is not None else None
+    # In the order of the columns: named, these fields would cost more than the rest of the booking.
     return LogRow(
-        created_at_ms=exchange.started_ms,
-        id=exchange.log_id,
-        account=gateway.account,
-        gateway=gateway.name,
-        retention_days=gateway.logs.retention_days,
-        provider=step.provider.name if step is not None else resolved.address.provider[:_TEXT_MAX],
-        model=(bill.model or (step.facts.model if step is not None else ""))[:_TEXT_MAX],
-        model_type=step.facts.model_type if step is not None else "",
-        path=(step.path if step is not None else resolved.address.path)[:_PATH_MAX],
-        method=arrival.method,
-        request_type=resolved.address.kind,
-        request_content_type=arrival.headers.get("Content-Type", "")[:_TEXT_MAX],
-        response_content_type=relayed.content_type[:_TEXT_MAX] if relayed is not None else "application/json",
-        status_code=ending.status,
-        success=ending.status < 400 and ending.ended == "done",
-        cache_status=exchange.recalled.status if exchange.has("recalled") else "",
-        step=step.index if step is not None else 0,
-        attempts=exchange.attempts,
-        duration_ms=round((ending.now_s - arrival.arrived_s) * 1000),
-        time_to_first_byte_ms=None if first_byte_s is None else round((first_byte_s - arrival.arrived_s) * 1000),
-        tokens_in=bill.tokens_in,
-        tokens_out=bill.tokens_out,
-        tokens_cache_read=bill.tokens_cache_read,
-        tokens_cache_write=bill.tokens_cache_write,
-        tokens_reasoning=bill.tokens_reasoning,
-        usage_source=bill.source,
-        cost_nanodollars=bill.cost_nanodollars,
-        custom_cost=bill.is_custom_cost,
-        ended=ending.ended,
-        error_code=ending.error.code if ending.error is not None else 0,
-        degraded=",".join(exchange.degraded),
-        token_name=exchange.authenticated.token_name if exchange.has("authenticated") else "",
-        event_id=options.event_id,
-        trace_id=_trace_id(exchange),
-        metadata=_ENCODER.encode(options.metadata).decode() if options.metadata else "",
-        config_version=resolved.snapshot.version[:16],
-        edge=edge,
-        bytes_in=_bytes_in(exchange),
-        bytes_out=exchange.reply.bytes_sent,
+        exchange.started_ms,
+        exchange.log_id,
+        gateway.account,
+        gateway.name,
+        gateway.logs.retention_days,
+        step.provider.name if step is not None else address.provider[:_TEXT_MAX],
+        (bill.model or (step.facts.model if step is not None else ""))[:_TEXT_MAX],
+        step.facts.model_type if step is not None else "",
+        (step.path if step is not None else address.path)[:_PATH_MAX],
+        arrival.method,
+        address.kind,
+        resolved.headers.noted.get("content-type", b"").decode("utf-8", "surrogateescape")[:_TEXT_MAX],
+        relayed.content_type[:_TEXT_MAX] if relayed is not None else "application/json",
+        ending.status,
+        ending.status < 400 and ending.ended == "done",
+        exchange.recalled.status if exchange.has("recalled") else "",
+        step.index if step is not None else 0,
+        exchange.attempts,
+        round((ending.now_s - arrival.arrived_s) * 1000),
+        None if first_byte_s is None else round((first_byte_s - arrival.arrived_s) * 1000),
+        bill.tokens_in,
+        bill.tokens_out,
+        bill.tokens_cache_read,
+        bill.tokens_cache_write,
+        bill.tokens_reasoning,
+        bill.source,
+        bill.cost_nanodollars,
+        bill.is_custom_cost,
+        ending.ended,
+        ending.error.code if ending.error is not None else 0,
+        ",".join(exchange.degraded),
+        exchange.authenticated.token_name if exchange.has("authenticated") else "",
+        options.event_id,
+        _trace_id(exchange),
+        _ENCODER.encode(options.metadata).decode() if options.metadata else "",
+        resolved.snapshot.version[:16],
+        edge,
+        _bytes_in(exchange),
+        exchange.reply.bytes_sent,
     )
 
 
@@ -126,15 +126,15 @@ def log_body(exchange: Exchange, step: Step | None, row: LogRow) -> LogBody | No
     request_text = request.text() if request is not None else ""
     response_text = capture.text() if capture is not None else ""
     return LogBody(
-        created_at_ms=row.created_at_ms,
-        id=row.id,
-        account=row.account,
-        gateway=row.gateway,
-        retention_days=row.retention_days,
-        request=request_text,
-        response=response_text,
-        is_request_cut=request is not None and request.is_cut,
-        is_response_cut=capture is not None and capture.is_cut,
+        row.created_at_ms,
+        row.id,
+        row.account,
+        row.gateway,
+        row.retention_days,
+        request_text,
+        response_text,
+        request is not None and request.is_cut,
+        capture is not None and capture.is_cut,
     )
 
 
@@ -145,10 +145,10 @@ def _request_capture(exchange: Exchange, step: Step | None) -> Capture | None:
     if not isinstance(step.body, bytes):
         reader = exchange.received.reader
         return reader.capture if reader is not None else None
-    content_type = value_of(step.headers, b"content-type").decode("latin-1")
-    if not step.body or not (is_text(content_type) or (not content_type and looks_like_text(step.body))):
+    content_type, is_text = content_type_of(step.noted.get("content-type", b""))
+    if not step.body or not (is_text or (not content_type and looks_like_text(step.body))):
         return None
-    coding = value_of(step.headers, b"content-encoding").decode("latin-1").lower()
+    coding = step.noted.get("content-encoding", b"").decode("latin-1").lower()
     capture = Capture(bytes_max=exchange.resolved.gateway.logs.payload_bytes_max, coding=coding)
     capture.add(step.body)
     return capture

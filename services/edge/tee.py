@@ -32,6 +32,9 @@ class Facts(msgspec.Struct, frozen=True):
     source: UsageSource = "none"
 
 
+Head = tuple[int, Sequence[tuple[bytes, bytes]], int]
+"""Status, headers and seconds to live."""
+
 _FACTS = msgspec.json.Decoder(Facts)
 _ENCODER = msgspec.json.Encoder()
 
@@ -47,7 +50,7 @@ def read_facts(text: str) -> Facts:
 class Tee:
     """Sees one answer from its head to its end."""
 
-    __slots__ = ("_fill", "_provider", "capture", "reader", "usage")
+    __slots__ = ("_chunks", "_fill", "_head", "_provider", "capture", "reader", "usage")
 
     def __init__(
         self, *, reader: UsageReader | None, capture: Capture | None, fill: Recall | None, provider: str
@@ -57,24 +60,32 @@ class Tee:
         self.usage: Usage | None = None
         self._fill = fill
         self._provider = provider
+        self._head: Head | None = None
+        """Of an answer that is all here: the cache hears of it when it has been read, in one item."""
+        self._chunks: list[bytes] = []
 
-    def head(self, status: int, headers: Sequence[tuple[bytes, bytes]], ttl_s: int) -> None:
+    def head(self, status: int, headers: Sequence[tuple[bytes, bytes]], ttl_s: int, *, is_all_here: bool) -> None:
         """The answer begins."""
-        if self._fill is not None:
-            if is_cacheable(status, headers):
-                self._fill.head(status, headers, ttl_s)
-            else:
-                self._end_fill("uncacheable")
+        if self._fill is None:
+            return
+        if not is_cacheable(status, headers):
+            self._end_fill("uncacheable")
+        elif is_all_here:
+            self._head = status, headers, ttl_s
+        else:
+            self._fill.head(status, headers, ttl_s)
 
     def pieces(self, pieces: Sequence[bytes]) -> None:
         """The next bytes of the body, as they came."""
         for piece in pieces:
             if self.reader is not None:
                 self.reader.feed(piece)
-            if self._fill is not None:
-                self._fill.chunk(piece)
             if self.capture is not None:
                 self.capture.add(piece)
+            if self._head is not None:
+                self._chunks.append(piece)
+            elif self._fill is not None:
+                self._fill.chunk(piece)
 
     @property
     def is_malformed(self) -> bool:
@@ -93,21 +104,32 @@ class Tee:
 
     def _end_fill(self, outcome: Outcome) -> None:
         fill, self._fill = self._fill, None
-        if fill is not None:
+        if fill is None:
+            return
+        if self._head is None:
             fill.end(outcome, self._facts() if outcome == "whole" else "")
+            return
+        status, headers, ttl_s = self._head
+        if outcome == "whole":
+            fill.whole(status, headers, self._chunks, ttl_s, self._facts())
+            return
+        fill.head(status, headers, ttl_s)
+        for chunk in self._chunks:
+            fill.chunk(chunk)
+        fill.end(outcome)
 
     def _facts(self) -> str:
         usage = self.usage
         if usage is None:
             return ""
         facts = Facts(
-            provider=self._provider,
-            model=usage.model,
-            tokens_in=usage.tokens_in,
-            tokens_out=usage.tokens_out,
-            tokens_cache_read=usage.tokens_cache_read,
-            tokens_cache_write=usage.tokens_cache_write,
-            tokens_reasoning=usage.tokens_reasoning,
-            source=usage.source,
+            self._provider,
+            usage.model,
+            usage.tokens_in,
+            usage.tokens_out,
+            usage.tokens_cache_read,
+            usage.tokens_cache_write,
+            usage.tokens_reasoning,
+            usage.source,
         )
         return _ENCODER.encode(facts).decode()

@@ -19,6 +19,7 @@ from services.contracts.cache.values import (
     FillChunk,
     FillEnd,
     FillHead,
+    FillWhole,
     HeaderPairs,
     Hit,
     HitPart,
@@ -78,12 +79,15 @@ def call_size_bytes(call: CacheCall) -> int:
     match call:
         case FillChunk():
             return _ITEM_BYTES + len(call.chunk)
-        case FillHead():
-            return _ITEM_BYTES + _headers_size(call.headers) + _text_size(call.facts, call.traceparent)
-        case FillEnd():
-            return _ITEM_BYTES + _text_size(call.facts)
         case Lookup():
             return _ITEM_BYTES + len(call.key) + _text_size(call.traceparent)
+        case FillWhole():
+            head = _headers_size(call.headers) + _text_size(call.facts) + _text_size(call.traceparent)
+            return _ITEM_BYTES + head + _chunks_size(call.chunks)
+        case FillHead():
+            return _ITEM_BYTES + _headers_size(call.headers) + _text_size(call.facts) + _text_size(call.traceparent)
+        case FillEnd():
+            return _ITEM_BYTES + _text_size(call.facts)
         case AppendRun():
             return _ITEM_BYTES + _chunks_size(call.events) + _text_size(call.run)
         case ReadRun():
@@ -118,11 +122,14 @@ def _chunks_size(chunks: tuple[bytes, ...]) -> int:
 
 
 def _headers_size(headers: HeaderPairs) -> int:
-    return sum(len(name) + len(value) + 3 * _ENTRY_BYTES for name, value in headers)
+    size_bytes = 3 * _ENTRY_BYTES * len(headers)
+    for name, value in headers:
+        size_bytes += len(name) + len(value)
+    return size_bytes
 
 
-def _text_size(*texts: str) -> int:
-    return sum(len(text) if text.isascii() else 4 * len(text) for text in texts)
+def _text_size(text: str) -> int:
+    return len(text) if text.isascii() else 4 * len(text)
 
 
 def _headers(pairs: HeaderPairs) -> list[pb.Header]:
@@ -178,6 +185,26 @@ def _encode_fill_end(call: FillEnd) -> pb.Call:
 
 def _decode_fill_end(end: pb.FillEnd) -> FillEnd:
     return FillEnd(end.call, _outcome(end.outcome), end.facts)
+
+
+def _encode_fill_whole(call: FillWhole) -> pb.Call:
+    whole = pb.FillWhole(
+        call=call.call,
+        status=call.status,
+        headers=[octets for pair in call.headers for octets in pair],
+        chunks=call.chunks,
+        ttl_s=call.ttl_s,
+        facts=call.facts,
+        traceparent=call.traceparent,
+    )
+    return pb.Call(fill_whole=whole)
+
+
+def _decode_fill_whole(whole: pb.FillWhole) -> FillWhole:
+    octets = whole.headers
+    headers = tuple(zip(octets[::2], octets[1::2], strict=True))
+    chunks = tuple(whole.chunks)
+    return FillWhole(whole.call, whole.status, headers, chunks, whole.ttl_s, whole.facts, whole.traceparent)
 
 
 def _encode_append_run(call: AppendRun) -> pb.Call:
@@ -253,6 +280,7 @@ _ENCODERS: dict[type, Callable[[Any], Any]] = {
     FillHead: _encode_fill_head,
     FillChunk: lambda call: pb.Call(fill_chunk=pb.FillChunk(call=call.call, chunk=call.chunk)),
     FillEnd: _encode_fill_end,
+    FillWhole: _encode_fill_whole,
     Leave: lambda call: pb.Call(leave=pb.Leave(call=call.call)),
     AppendRun: _encode_append_run,
     ReadRun: lambda call: pb.Call(read_run=pb.ReadRun(call=call.call, run=call.run, first_index=call.first_index)),
@@ -273,6 +301,7 @@ _CALL_DECODERS: dict[str, Callable[[Any], CacheCall]] = {
     "fill_head": _decode_fill_head,
     "fill_chunk": lambda chunk: FillChunk(chunk.call, chunk.chunk),
     "fill_end": _decode_fill_end,
+    "fill_whole": _decode_fill_whole,
     "leave": lambda leave: Leave(leave.call),
     "append_run": _decode_append_run,
     "read_run": lambda read: ReadRun(read.call, read.run, read.first_index),

@@ -15,6 +15,7 @@ from services.contracts.cache.values import (
     CacheReply,
     Fill,
     FillHead,
+    FillWhole,
     Hit,
     HitPart,
     Join,
@@ -28,9 +29,9 @@ from services.kit.rpc.link import Conversation
 def settled_call(reply: CacheReply) -> Hashable | None:
     """The call whose question this reply answers; None for what comes afterwards or unasked."""
     match reply:
-        case Hit(is_partial=True) | HitPart(is_last=False):
-            return None
-        case Hit() | HitPart() | Fill() | Join() | Miss() | RunEvents():
+        case Fill() | Join() | Miss() | RunEvents():
+            return reply.call
+        case Hit(is_partial=False) | HitPart(is_last=True):
             return reply.call
         case _:
             return None
@@ -39,7 +40,7 @@ def settled_call(reply: CacheReply) -> Hashable | None:
 def call_traceparents(call: CacheCall) -> Sequence[str]:
     """The sampled request that a call is for."""
     match call:
-        case Lookup() | FillHead():
+        case Lookup() | FillHead() | FillWhole():
             return (call.traceparent,) if call.traceparent else ()
         case _:
             return ()

@@ -58,6 +58,18 @@ class FillEnd(msgspec.Struct, frozen=True):
     facts: str = ""
 
 
+class FillWhole(msgspec.Struct, frozen=True):
+    """All of a filler's answer at once: what a head, its chunks and a whole end say. For answers that do not stream."""
+
+    call: int
+    status: int
+    headers: HeaderPairs
+    chunks: tuple[bytes, ...]
+    ttl_s: int
+    facts: str = ""
+    traceparent: str = ""
+
+
 class Leave(msgspec.Struct, frozen=True):
     """Nothing more comes for this call and nobody waits for its answer. From a filler: its fill has failed."""
 
@@ -82,7 +94,7 @@ class ReadRun(msgspec.Struct, frozen=True):
     first_index: int
 
 
-CacheCall = Lookup | FillHead | FillChunk | FillEnd | Leave | AppendRun | ReadRun
+CacheCall = Lookup | FillHead | FillChunk | FillEnd | FillWhole | Leave | AppendRun | ReadRun
 
 
 class Hit(msgspec.Struct, frozen=True):

@@ -16,7 +16,7 @@ import msgspec
 Technique = Literal["fixed", "sliding"]
 
 
-class Bucket(msgspec.Struct, frozen=True):
+class Bucket(msgspec.Struct, frozen=True, cache_hash=True):
     """The identity of a counter. `key_values` are the values of the limit's key items, in their order."""
 
     account: str

@@ -253,7 +253,7 @@ class Ack(msgspec.Struct, frozen=True):
     reason: str = ""
 
 
-class Target(msgspec.Struct, frozen=True):
+class Target(msgspec.Struct, frozen=True, cache_hash=True):
     """What health is kept of."""
 
     account: str

@@ -128,7 +128,7 @@ class Answers:
             elif (recall := recalls.get(item.call)) is not None:
                 recall.take(item)
             elif isinstance(item, Fill):
-                self.say(self._line(link), Leave(item.call))
+                self.say(self._line(link), Leave(item.call), is_urgent=False)
 
     def expired(self, link: Link[CacheCall], keys: Sequence[Hashable]) -> None:
         """See `Listener`."""
@@ -147,9 +147,9 @@ class Answers:
                 self._give_up(key)
         self._look_after_soon()
 
-    def say(self, line: Line, item: CacheCall) -> bool:
+    def say(self, line: Line, item: CacheCall, *, is_urgent: bool) -> bool:
         """See `Desk`."""
-        is_said = line.say(item)
+        is_said = line.say(item, is_urgent=is_urgent)
         if not line.is_clear:
             self._look_after_soon()
         return is_said

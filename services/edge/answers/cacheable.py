@@ -14,6 +14,8 @@ for one caller.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
+from typing import Literal
 
 from services.contracts.cache.values import HeaderPairs
 
@@ -35,15 +37,22 @@ _HEADERS_NOT_REPLAYED = frozenset(
 
 def is_cacheable(status: int, headers: Sequence[tuple[bytes, bytes]]) -> bool:
     """Whether an answer that begins like this may be kept."""
-    return status == 200 and not any(name.lower() == b"content-range" for name, _ in headers)
+    return status == 200 and "part" not in [_role(name) for name, _ in headers]
 
 
 def replayed_headers(headers: Sequence[tuple[bytes, bytes]]) -> HeaderPairs:
     """What is kept of an answer's headers: in their order, case and number."""
-    named = _named_by_connection(headers)
-    return tuple(
-        [pair for pair in headers if (lower := pair[0].lower()) not in _HEADERS_NOT_REPLAYED and lower not in named]
-    )
+    replayed = [pair for pair in headers if _role(pair[0]) != "stop"]
+    named = _named_by_connection(headers) if len(replayed) < len(headers) else ()
+    return tuple([pair for pair in replayed if pair[0].lower() not in named] if named else replayed)
+
+
+@lru_cache(maxsize=256)  # the same few names come with every answer
+def _role(name: bytes) -> Literal["pass", "stop", "part"]:
+    lower = name.lower()
+    if lower == b"content-range":
+        return "part"
+    return "stop" if lower in _HEADERS_NOT_REPLAYED else "pass"
 
 
 def _named_by_connection(headers: Sequence[tuple[bytes, bytes]]) -> frozenset[bytes]:

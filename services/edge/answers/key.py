@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from hashlib import blake2b
+from operator import itemgetter
 
 import msgspec
 
@@ -23,59 +24,92 @@ from services.dialects.shaping import CALLER_HEADERS, SHAPING_HEADERS
 
 KEY_BYTES = 32
 
+_KINDS_MAX = 256
+_NAMES_MAX = 1024
+_NAME_REMEMBERED_BYTES_MAX = 64
+
 Pair = tuple[bytes, bytes]
+Role = tuple[bytes, bool, bool]
+"""The name in lower case; whether it says whose call it is; whether it shapes the answer."""
 
 
-def answer_key(
-    *,
-    gateway: Gateway,
-    provider: Provider,
-    base_url: str,
-    method: str,
-    target: bytes,
-    headers: Sequence[Pair],
-    body: bytes,
-    own_key: str = "",
-    stored_key_alias: str = "",
-) -> bytes:
-    """
-    The key of a request as it goes to the provider.
+class AnswerKeys:
+    """Makes keys; one per edge, since it remembers what the headers of a gateway's providers are to a key."""
 
-    `own_key` is the client's `cf-aig-cache-key`, empty without one. `stored_key_alias` names the stored key that will
-    be injected. The coding that a client accepts is always part: a stored answer is replayed in the coding it came in.
-    """
-    path, _, query = target.partition(b"?")
-    query_keys, rest = _split_query(query, provider.client_key_query)
-    callers, shaping = _counted(headers, gateway, provider)
-    is_shared = gateway.cache.is_shared_across_keys
-    caller = None if is_shared else (stored_key_alias, query_keys, callers)
-    tenancy = (gateway.account, gateway.name, gateway.cache.epoch, provider.name, caller)
-    if own_key:
-        codings = [value for name, value in shaping if name == b"accept-encoding"]
-        return _hash(tenancy, own_key.encode("utf-8", "surrogateescape"), codings)
-    return _hash(tenancy, (method, base_url, path, rest, provider.headers), shaping, body)
+    def __init__(self) -> None:
+        self._roles: dict[tuple[tuple[str, ...], str, tuple[str, ...]], _Roles] = {}
+
+    def key(
+        self,
+        *,
+        gateway: Gateway,
+        provider: Provider,
+        base_url: str,
+        method: str,
+        target: bytes,
+        headers: Sequence[Pair],
+        body: bytes,
+        own_key: str = "",
+        stored_key_alias: str = "",
+    ) -> bytes:
+        """
+        The key of a request as it goes to the provider.
+
+        `own_key` is the client's `cf-aig-cache-key`, empty without one. `stored_key_alias` names the stored key that
+        will be injected. The coding that a client accepts is always part: a stored answer is replayed in the coding it
+        came in.
+        """
+        path, _, query = target.partition(b"?")
+        query_keys, rest = _split_query(query, provider.client_key_query)
+        callers, shaping = self._counted(headers, gateway, provider)
+        is_shared = gateway.cache.is_shared_across_keys
+        caller = None if is_shared else (stored_key_alias, query_keys, callers)
+        tenancy = (gateway.account, gateway.name, gateway.cache.epoch, provider.name, caller)
+        if own_key:
+            codings = [value for name, value in shaping if name == b"accept-encoding"]
+            return _hash(tenancy, own_key.encode("utf-8", "surrogateescape"), codings)
+        return _hash(tenancy, (method, base_url, path, rest, provider.headers), shaping, body)
+
+    def _counted(self, headers: Sequence[Pair], gateway: Gateway, provider: Provider) -> tuple[list[Pair], list[Pair]]:
+        """The headers that say whose call this is, and those that shape its answer."""
+        kind = gateway.cache.key_headers, provider.key_header, provider.client_key_headers
+        roles = self._roles.get(kind)
+        if roles is None:
+            if len(self._roles) >= _KINDS_MAX:
+                self._roles.clear()
+            roles = self._roles[kind] = _Roles(*kind)
+        callers: list[Pair] = []
+        shaping: list[Pair] = []
+        for spelled, value in headers:
+            name, is_caller, is_shaping = roles[spelled]
+            if is_caller:
+                callers.append((name, value))
+            if is_shaping:
+                shaping.append((name, value))
+        callers.sort(key=_name_of)
+        shaping.sort(key=_name_of)
+        return callers, shaping
 
 
-def _counted(headers: Sequence[Pair], gateway: Gateway, provider: Provider) -> tuple[list[Pair], list[Pair]]:
-    """The headers that say whose call this is, and those that shape its answer."""
-    keys = [name.encode() for name in (provider.key_header, *provider.client_key_headers)]
-    added = [name.encode() for name in gateway.cache.key_headers]
-    callers: list[Pair] = []
-    shaping: list[Pair] = []
-    for name, value in headers:
-        lower = name.lower()
-        if lower in CALLER_HEADERS or lower in keys:
-            callers.append((lower, value))
-        if lower in SHAPING_HEADERS or lower in added:
-            shaping.append((lower, value))
-    callers.sort(key=_name_of)
-    shaping.sort(key=_name_of)
-    return callers, shaping
+class _Roles(dict[bytes, Role]):
+    """What a header is to a key, by its name as it is spelled. Filled as names come."""
+
+    def __init__(self, added: tuple[str, ...], key_header: str, client_key_headers: tuple[str, ...]) -> None:
+        self._callers = CALLER_HEADERS.union(name.encode() for name in (key_header, *client_key_headers))
+        self._shaping = SHAPING_HEADERS.union(name.encode() for name in added)
+
+    def __missing__(self, spelled: bytes) -> Role:
+        name = spelled.lower()
+        role = name, name in self._callers, name in self._shaping
+        if len(spelled) <= _NAME_REMEMBERED_BYTES_MAX:
+            if len(self) >= _NAMES_MAX:
+                self.clear()
+            self[spelled] = role
+        return role
 
 
-def _name_of(pair: Pair) -> bytes:
-    """Sorts by name alone: the order of different names means nothing, one name's values keep theirs."""
-    return pair[0]
+_name_of = itemgetter(0)
+"""Sorts by name alone: the order of different names means nothing, one name's values keep theirs."""
 
 
 def _split_query(query: bytes, key_name: str) -> Pair:

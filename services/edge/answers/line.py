@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from services.contracts.cache.values import CacheCall, FillChunk
+from services.contracts.cache.values import CacheCall, FillChunk, FillWhole
 from services.kit.rpc.link import Link
 
 WAITING_BYTES_MAX = 8 * 1024 * 1024
@@ -32,27 +32,35 @@ class Line:
         """Nothing waits."""
         return not self._waiting
 
-    def say(self, item: CacheCall) -> bool:
+    def say(self, item: CacheCall, *, is_urgent: bool) -> bool:
         """Say it now or soon; False if it will never be said."""
-        if not self._waiting and self.link.send(item):
+        if not self._waiting and self.link.send(item, is_urgent=is_urgent):
             return True
-        if not self.link.is_standing or len(self._waiting) >= WAITING_ITEMS_MAX:
+        size_bytes = _size_bytes(item)
+        is_full = len(self._waiting) >= WAITING_ITEMS_MAX or self._waiting_bytes + size_bytes > WAITING_BYTES_MAX
+        if not self.link.is_standing or is_full:
             return False
-        if isinstance(item, FillChunk):
-            if self._waiting_bytes + len(item.chunk) > WAITING_BYTES_MAX:
-                return False
-            self._waiting_bytes += len(item.chunk)
+        self._waiting_bytes += size_bytes
         self._waiting.append(item)
         return True
 
     def say_waiting(self) -> None:
         """Say what waits, as far as the link takes it."""
         while self._waiting and self.link.send(self._waiting[0]):
-            item = self._waiting.popleft()
-            if isinstance(item, FillChunk):
-                self._waiting_bytes -= len(item.chunk)
+            self._waiting_bytes -= _size_bytes(self._waiting.popleft())
 
     def forget(self) -> None:
         """The session is gone."""
         self._waiting.clear()
         self._waiting_bytes = 0
+
+
+def _size_bytes(item: CacheCall) -> int:
+    """Of the answer's bytes in it; the rest is small and bounded by the number of items."""
+    match item:
+        case FillChunk():
+            return len(item.chunk)
+        case FillWhole():
+            return sum(map(len, item.chunks))
+        case _:
+            return 0

@@ -64,6 +64,9 @@ class NearCache:
 
 
 def _size_bytes(hit: Hit) -> int:
-    headers = sum(len(name) + len(value) for name, value in hit.headers)
-    chunks = sum(map(len, hit.chunks)) + CHUNK_OVERHEAD_BYTES * len(hit.chunks)
-    return chunks + headers + len(hit.facts) + ENTRY_OVERHEAD_BYTES
+    size_bytes = ENTRY_OVERHEAD_BYTES + len(hit.facts) + CHUNK_OVERHEAD_BYTES * len(hit.chunks)
+    for chunk in hit.chunks:
+        size_bytes += len(chunk)
+    for name, value in hit.headers:
+        size_bytes += len(name) + len(value)
+    return size_bytes

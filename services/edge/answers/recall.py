@@ -25,6 +25,7 @@ from services.contracts.cache.values import (
     FillChunk,
     FillEnd,
     FillHead,
+    FillWhole,
     Hit,
     HitPart,
     Join,
@@ -62,7 +63,7 @@ class Desk(Protocol):
         """A whole answer for the near cache."""
         ...
 
-    def say(self, line: Line, item: CacheCall) -> bool:
+    def say(self, line: Line, item: CacheCall, *, is_urgent: bool) -> bool:
         """Say something on this line; False if it will never be said."""
         ...
 
@@ -73,6 +74,7 @@ class Recall:
     __slots__ = (
         "_copy",
         "_desk",
+        "_entry_bytes_max",
         "_first",
         "_head",
         "_is_heard",
@@ -99,8 +101,11 @@ class Recall:
         """For a filler: others wait for this answer."""
         self._desk = desk
         self._traceparent = traceparent
-        self._copy = Copy(desk.held, bytes_max=entry_bytes_max)
-        self._unread = Unread(desk.held, bytes_max=entry_bytes_max)
+        self._entry_bytes_max = entry_bytes_max
+        self._copy: Copy | None = None
+        """Of a filler whose answer streams."""
+        self._unread: Unread | None = None
+        """Of a joiner."""
         self._first: First | None = None
         self._parts: Hit | None = None
         self._head: FillHead | None = None
@@ -112,7 +117,7 @@ class Recall:
     async def first(self) -> First:
         """What the cache says; a degraded miss if it says nothing within 100 ms."""
         while self._first is None:
-            await self._change()
+            await self._changed()
         return self._first
 
     async def next(self, *, timeout_s: float | None = None) -> Next:
@@ -121,21 +126,40 @@ class Recall:
 
         Raises TimeoutError when nothing comes for that long.
         """
-        if not self._unread:
+        unread = self._unread
+        assert unread is not None, "only a joiner has a next item"
+        if not unread:
             async with asyncio.timeout(timeout_s):
-                while not self._unread:
-                    await self._change()
-        return self._unread.pop()
+                while not unread:
+                    await self._changed()
+        return unread.pop()
+
+    def whole(
+        self, status: int, headers: Sequence[tuple[bytes, bytes]], chunks: Sequence[bytes], ttl_s: int, facts: str
+    ) -> None:
+        """The filler's answer, all of it: as `head`, `chunk` and `end` with a whole answer, said in one item."""
+        size_bytes = sum(map(len, chunks))
+        if self.role != "filling" or self._head is not None or size_bytes > min(self._entry_bytes_max, CHUNK_BYTES_MAX):
+            self.head(status, headers, ttl_s)
+            for chunk in chunks:
+                self.chunk(chunk)
+            self.end("whole", facts)
+            return
+        kept, replayed = tuple(filter(None, chunks)), replayed_headers(headers)
+        self._desk.keep_near(self.key, Hit(0, status, replayed, kept, facts, ttl_s))
+        self._say(FillWhole(self.call, status, replayed, kept, ttl_s, facts, self._traceparent))
+        self._over()
 
     def head(self, status: int, headers: Sequence[tuple[bytes, bytes]], ttl_s: int, facts: str = "") -> None:
         """The filler's answer begins."""
         if self.role == "filling" and self._head is None:
             self._head = FillHead(self.call, status, replayed_headers(headers), ttl_s, facts, self._traceparent)
+            self._copy = Copy(self._desk.held, bytes_max=self._entry_bytes_max)
             self._say(self._head)
 
     def chunk(self, chunk: bytes) -> None:
         """The filler's next bytes, as they came."""
-        if self.role != "filling" or self._head is None or not chunk:
+        if self.role != "filling" or self._copy is None or not chunk:
             return
         self._copy.add(chunk)
         for start in range(0, len(chunk), CHUNK_BYTES_MAX):
@@ -147,7 +171,7 @@ class Recall:
             return
         if self._head is None and outcome == "whole":
             outcome = "uncacheable"
-        if self._head is not None and outcome == "whole":
+        if self._head is not None and self._copy is not None and outcome == "whole":
             near = self._copy.hit(self._head, facts)
             if near is not None:
                 self._desk.keep_near(self.key, near)
@@ -164,7 +188,8 @@ class Recall:
         elif self.role != "over":
             self._say(Leave(self.call))
             self._over()
-        self._unread.let_go()
+        if self._unread is not None:
+            self._unread.let_go()
 
     def when_unwatched(self, call: Callable[[], object]) -> None:
         """For a filler whose own client has left: call this once, as soon as nobody waits for its answer."""
@@ -176,6 +201,8 @@ class Recall:
     def take(self, item: Told) -> None:
         """A reply of the cache service."""
         match item:
+            case Fill() | Miss() | Join():
+                self._take_turn(item)
             case JoinChunk():
                 self._take_chunk(item)
             case JoinHead():
@@ -190,8 +217,6 @@ class Recall:
                 self._take_watched(is_watched=item.is_watched)
             case Hit() | HitPart():
                 self._take_hit(item)
-            case Join() | Fill() | Miss():
-                self._take_turn(item)
 
     def lose_patience(self) -> None:
         """Nothing came for 100 ms. A hit whose first part has come is waited for: the rest is on its way."""
@@ -218,6 +243,8 @@ class Recall:
         """The first answer, or a joiner's turn to fill or to go on alone."""
         if self.role == "asking":
             self._first = item
+            if isinstance(item, Join):
+                self._unread = Unread(self._desk.held, bytes_max=self._entry_bytes_max)
             self._wake()
         elif self.role == "joining" and not isinstance(item, Join):
             self._put(item)
@@ -250,7 +277,7 @@ class Recall:
         """The next bytes. A request that is too far behind is cut off."""
         if self.role != "following":
             return
-        if self._unread.put_chunk(item):
+        if self._unread is not None and self._unread.put_chunk(item):
             self._wake()
         else:
             self._say(Leave(self.call))
@@ -267,33 +294,37 @@ class Recall:
         self._over()
 
     def _say(self, item: CacheCall) -> None:
-        """Say it, unless something before it was lost: of an answer with a hole only the end is said, as failed."""
+        """
+        Say it, unless something before it was lost: of an answer with a hole only the end is said, as failed.
+
+        What nobody has joined can leave a little later, in company.
+        """
         if self.line is not None and self._is_heard:
-            self._is_heard = self._desk.say(self.line, item)
+            self._is_heard = self._desk.say(self.line, item, is_urgent=self.has_joiners)
 
     def _over(self) -> None:
         """No more is said or heard; a joiner may still read what has come."""
         self.role = "over"
         self.has_joiners = False
         self._unwatched = None
-        self._copy.let_go()
+        if self._copy is not None:
+            self._copy.let_go()
         self._desk.over(self)
 
     def _put(self, item: JoinHead | JoinEnd | Fill | Miss) -> None:
-        self._unread.put(item)
-        self._wake()
+        if self._unread is not None:
+            self._unread.put(item)
+            self._wake()
 
     def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
 
-    async def _change(self) -> None:
-        """Wait until something has come."""
-        self._waiter = asyncio.get_running_loop().create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
+    def _changed(self) -> asyncio.Future[None]:
+        """Done when something has come."""
+        self._waiter = waiter = asyncio.get_running_loop().create_future()
+        return waiter
 
 
 def _with_part(hit: Hit | None, part: HitPart) -> Hit | None:

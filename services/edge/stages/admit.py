@@ -23,7 +23,7 @@ from services.contracts.router.values import Gateway, Limit
 from services.edge.exchange import Exchange
 from services.edge.leases.ledger import LeaseLedger
 from services.edge.leases.values import Admitted as Leased
-from services.edge.leases.values import Refused, Unavailable
+from services.edge.leases.values import Decision, Refused, Unavailable
 from services.edge.plan import Step
 from services.kit.errors import LimiterUnavailable, LimitExceeded
 from services.kit.names import SpanName
@@ -38,7 +38,11 @@ class Rule(msgspec.Struct, frozen=True):
 
     limit: Limit
     bucket: Bucket | None
+    is_for_all: bool
+    """It matches on nothing."""
     policy: str
+    item: str
+    """Its item of `RateLimit`, up to the number that remains."""
 
 
 class Granted(msgspec.Struct, frozen=True):
@@ -103,7 +107,9 @@ class Admission:
         await self._spend(exchange, exchange.admitted, rules, step)
 
     def confirm(self, admitted: Admitted) -> None:
-        """The request's head is with a provider, or the request has ended: what was spent is spent."""
+        """The request's head is with a provider, or the request has ended: what was spent is spent. Once is enough."""
+        if admitted.is_confirmed:
+            return
         admitted.is_confirmed = True
         for granted in admitted.granted:
             self._ledger.confirm(granted.lease)
@@ -112,8 +118,12 @@ class Admission:
         taken: list[Granted] = []
         try:
             for rule in rules:
-                if _matches(rule.limit, step):
-                    taken.append(Granted(rule, await self._take(exchange, admitted, rule, step)))
+                if rule.is_for_all or _matches(rule.limit, step):
+                    bucket = rule.bucket or _bucket(exchange, rule.limit, step)
+                    decision = self._ledger.spend(bucket, limit=rule.limit.limit)
+                    if not isinstance(decision, Leased):
+                        decision = await self._decide(exchange, admitted, rule, bucket, decision)
+                    taken.append(Granted(rule, decision))
         except BaseException:
             for granted in taken:
                 self._ledger.give_back(granted.lease)
@@ -124,20 +134,21 @@ class Admission:
             for granted in taken:
                 self._ledger.confirm(granted.lease)
 
-    async def _take(self, exchange: Exchange, admitted: Admitted, rule: Rule, step: Step) -> Leased:
-        bucket = rule.bucket or _bucket(exchange, rule.limit, step)
-        decision: Leased | Refused | Unavailable | None = self._ledger.spend(bucket, limit=rule.limit.limit)
-        if decision is None:
-            decision = await self._wait(exchange, bucket, rule.limit)
-        if isinstance(decision, Unavailable):
-            if rule.limit.fail_mode == "closed":
-                raise LimiterUnavailable(f"limit {rule.limit.name!r} cannot be decided right now", retry_after_s=1)
+    async def _decide(
+        self, exchange: Exchange, admitted: Admitted, rule: Rule, bucket: Bucket, decision: Refused | None
+    ) -> Leased:
+        """When no lease at hand admits the request: ask, or do what `failMode` says. Raises as `admit`."""
+        limit = rule.limit
+        found: Decision = await self._wait(exchange, bucket, limit) if decision is None else decision
+        if isinstance(found, Unavailable):
+            if limit.fail_mode == "closed":
+                raise LimiterUnavailable(f"limit {limit.name!r} cannot be decided right now", retry_after_s=1)
             exchange.note_degraded("limiter")
-            decision = self._ledger.spend_degraded(bucket, limit=rule.limit.limit)
-        if isinstance(decision, Refused):
-            admitted.refused = rule, decision
-            raise LimitExceeded(_used_up(rule.limit), retry_after_s=decision.retry_after_ms / 1000)
-        return decision
+            found = self._ledger.spend_degraded(bucket, limit=limit.limit)
+        if isinstance(found, Refused):
+            admitted.refused = rule, found
+            raise LimitExceeded(_used_up(limit), retry_after_s=found.retry_after_ms / 1000)
+        return found
 
     async def _wait(self, exchange: Exchange, bucket: Bucket, limit: Limit) -> Leased | Refused | Unavailable:
         parent = exchange.span
@@ -168,7 +179,8 @@ def _rule(gateway: Gateway, limit: Limit) -> Rule:
     bucket = None
     if not limit.key:
         bucket = Bucket(gateway.account, gateway.name, limit.name, limit.technique, limit.window_s)
-    return Rule(limit, bucket, f'"{limit.name}";q={limit.limit};w={limit.window_s}')
+    is_for_all = not (limit.match_providers or limit.match_models)
+    return Rule(limit, bucket, is_for_all, f'"{limit.name}";q={limit.limit};w={limit.window_s}', f'"{limit.name}";r=')
 
 
 def _matches(limit: Limit, step: Step) -> bool:
@@ -214,21 +226,18 @@ def _bounded(value: str) -> str:
     return octets.decode("utf-8", "backslashreplace")
 
 
-def limit_headers(admitted: Admitted) -> bytes:
+def limit_headers(admitted: Admitted) -> str:
     """`RateLimit-Policy` and `RateLimit`, one item per limit (IETF draft ratelimit-headers); empty without limits."""
     passed = admitted.granted
     if admitted.returned:
         names = {granted.rule.limit.name for granted in passed}
         passed = passed + [each for each in admitted.returned if each.rule.limit.name not in names]
     policies = [granted.rule.policy for granted in passed]
-    items = [
-        f'"{granted.rule.limit.name}";r={granted.lease.remaining};t={granted.lease.reset_ms // 1000}'
-        for granted in passed
-    ]
+    items = [f"{granted.rule.item}{granted.lease.remaining};t={granted.lease.reset_ms // 1000}" for granted in passed]
     if admitted.refused is not None:
         rule, refused = admitted.refused
         policies.append(rule.policy)
-        items.append(f'"{rule.limit.name}";r=0;t={refused.reset_ms // 1000}')
+        items.append(f"{rule.item}0;t={refused.reset_ms // 1000}")
     if not policies:
-        return b""
-    return f"RateLimit-Policy: {', '.join(policies)}\r\nRateLimit: {', '.join(items)}\r\n".encode()
+        return ""
+    return f"RateLimit-Policy: {', '.join(policies)}\r\nRateLimit: {', '.join(items)}\r\n"

@@ -16,7 +16,7 @@ import time
 
 import msgspec
 
-from services.contracts.router.values import Outcome, Target
+from services.contracts.router.values import Outcome
 from services.edge.configuration.configuration import Configuration
 from services.edge.exchange import Exchange
 from services.edge.heads import request_head
@@ -76,7 +76,7 @@ class Attempter:
 
     async def attempt(self, exchange: Exchange) -> None:
         """Writes `attempted`. Raises UpstreamError, KeyUnavailable, LimitExceeded, ...: the last step's failure."""
-        plan = self._in_order(exchange, exchange.received.plan)
+        plan = self._in_order(exchange.received.plan)
         last = _Try(None, None)
         for position, step in enumerate(plan):
             is_last_step = position == len(plan) - 1
@@ -111,55 +111,52 @@ class Attempter:
             await asyncio.sleep(pause_s)
 
     async def _try_once(self, exchange: Exchange, step: Step, *, is_final: bool) -> _Try:
+        """One request to one provider, up to the moment the answer is accepted."""
         span = self._span(exchange, step)
         started_s = time.monotonic()
         tried = _Try(None, None)
         try:
-            tried.answer = await self._send(exchange, step, span, is_final=is_final)
+            request = self._request(exchange, step, span)
+            first_byte_ms = step.timeouts.first_byte_ms
+            if first_byte_ms is None and is_final:
+                tried.answer = await self._upstream.send(request)
+            else:
+                tried.answer = await self._send_to_first_byte(request, step, first_byte_ms)
         except (UpstreamError, KeyUnavailable, Overloaded) as error:
             tried.error = error
         finally:
             exchange.provider_wait_s += time.monotonic() - started_s
-            self._report(exchange, step, tried, span)
+            self._report(step, tried, span)
         return tried
 
-    async def _send(self, exchange: Exchange, step: Step, span: Span | None, *, is_final: bool) -> UpstreamAnswer:
-        """
-        One request to one provider, up to the moment the answer is accepted.
-
-        Raises UpstreamError, KeyUnavailable, Overloaded, and whatever the client's own body raises.
-        """
-        request = self._request(exchange, step, span)
-        first_byte_ms = step.timeouts.first_byte_ms
-        if first_byte_ms is None and is_final:
-            return await self._upstream.send(request)
+    async def _send_to_first_byte(
+        self, request: UpstreamRequest, step: Step, first_byte_ms: int | None
+    ) -> UpstreamAnswer:
+        """The answer once the first byte of its body is here. Raises as `send`, and FirstByteTimeout."""
         try:
             async with asyncio.timeout(first_byte_ms / 1000 if first_byte_ms is not None else None):
-                return await self._send_to_first_byte(request)
+                answer = await self._upstream.send(request)
+                try:
+                    await answer.more()
+                except BaseException:
+                    answer.abort()
+                    raise
+                return answer
         except TimeoutError:
             raise FirstByteTimeout(
                 f"{step.provider.name} sent no byte of its answer within {first_byte_ms} ms"
             ) from None
 
-    async def _send_to_first_byte(self, request: UpstreamRequest) -> UpstreamAnswer:
-        answer = await self._upstream.send(request)
-        try:
-            await answer.more()
-        except BaseException:
-            answer.abort()
-            raise
-        return answer
-
     def _request(self, exchange: Exchange, step: Step, span: Span | None) -> UpstreamRequest:
         body = step.body
         return UpstreamRequest(
-            origin=step.origin,
-            method=step.method.encode(),
-            head=request_head(step, stored_key=self._stored_key(exchange, step), traceparent=_traceparent(span)),
-            body=ChunkedBody(body.pieces, body.length_bytes) if isinstance(body, StreamedBody) else body,
-            connect_timeout_s=step.timeouts.connect_ms / 1000,
-            idle_timeout_s=step.timeouts.idle_ms / 1000,
-            on_written=lambda: self._admission.confirm(exchange.admitted),
+            step.origin,
+            step.method.encode(),
+            request_head(step, stored_key=self._stored_key(exchange, step), traceparent=_traceparent(span)),
+            ChunkedBody(body.pieces, body.length_bytes) if isinstance(body, StreamedBody) else body,
+            step.timeouts.connect_ms / 1000,
+            step.timeouts.idle_ms / 1000,
+            lambda: self._admission.confirm(exchange.admitted),
         )
 
     def _stored_key(self, exchange: Exchange, step: Step) -> str:
@@ -174,11 +171,11 @@ class Attempter:
             )
         return key
 
-    def _in_order(self, exchange: Exchange, plan: Plan) -> Plan:
+    def _in_order(self, plan: Plan) -> Plan:
         """Ejected targets last: they are only tried when nothing else is left."""
         if len(plan) == 1:
             return plan
-        return tuple(sorted(plan, key=lambda step: self._configuration.is_ejected(_target(exchange, step))))
+        return tuple(sorted(plan, key=lambda step: self._configuration.is_ejected(step.watched)))
 
     def _span(self, exchange: Exchange, step: Step) -> Span | None:
         if exchange.span is None:
@@ -190,25 +187,20 @@ class Attempter:
             attributes=of_attempt(step, number=exchange.attempts),
         )
 
-    def _report(self, exchange: Exchange, step: Step, tried: _Try, span: Span | None) -> None:
+    def _report(self, step: Step, tried: _Try, span: Span | None) -> None:
         """Tell the router, unless the client left meanwhile, and close the attempt's span."""
         error, answer = tried.error, tried.answer
         is_known = answer is not None or is_the_providers(error)
         if is_known:
             is_success = answer is not None and answer.status not in _HEALTH_FAILURES
             traceparent = _traceparent(span)
-            self._configuration.report(Outcome(_target(exchange, step), is_success, 1, traceparent))
+            self._configuration.report(Outcome(step.watched, is_success, 1, traceparent))
         if span is not None:
             end_attempt(span, status=answer.status if answer is not None else None, error=error)
 
 
 def _traceparent(span: Span | None) -> str:
     return span.traceparent if span is not None else ""
-
-
-def _target(exchange: Exchange, step: Step) -> Target:
-    gateway = exchange.resolved.gateway
-    return Target(gateway.account, gateway.name, step.provider.name, step.base_url)
 
 
 def is_the_providers(error: NarrowsError | None) -> bool:

@@ -18,10 +18,9 @@ from services.contracts.analytics.values import CacheStatus
 from services.contracts.cache.values import Fill, Hit, Join, JoinHead, Miss
 from services.contracts.router.values import Gateway
 from services.edge.answers.answers import Answers
-from services.edge.answers.key import answer_key
+from services.edge.answers.key import AnswerKeys
 from services.edge.answers.recall import Recall
 from services.edge.exchange import Exchange
-from services.edge.headers import value_of
 from services.edge.plan import Step
 from services.edge.source import JoinedAnswer, StoredAnswer
 from services.kit.errors import FirstByteTimeout
@@ -50,6 +49,7 @@ class Recaller:
 
     def __init__(self, *, answers: Answers, tracer: Tracer) -> None:
         self._answers = answers
+        self._keys = AnswerKeys()
         self._tracer = tracer
 
     async def recall(self, exchange: Exchange) -> None:
@@ -61,10 +61,10 @@ class Recaller:
         if ttl_s == 0 or not isinstance(step.body, bytes) or exchange.admitted.first_refusal is not None:
             exchange.recalled = _BYPASS
             return
-        key = _key(exchange, step)
+        key = self._key(exchange, step, step.body)
         near = self._answers.near(key)
         if near is not None:
-            exchange.recalled = Recalled("HIT", source=StoredAnswer(near))
+            exchange.recalled = Recalled("HIT", 0, StoredAnswer(near))
             return
         exchange.recalled = await self._ask(exchange, step, key, ttl_s)
 
@@ -89,10 +89,10 @@ class Recaller:
         if not isinstance(first, Hit) and first.is_degraded:
             exchange.note_degraded("cache")
         match first:
-            case Hit():
-                return Recalled("HIT", source=StoredAnswer(first))
             case Fill():
-                return Recalled("MISS", ttl_s=ttl_s, recall=recall)
+                return Recalled("MISS", ttl_s, None, recall)
+            case Hit():
+                return Recalled("HIT", 0, StoredAnswer(first))
             case Join():
                 return await self._join(exchange, step, recall, ttl_s)
             case Miss():
@@ -112,14 +112,27 @@ class Recaller:
         match item:
             case JoinHead():
                 source = JoinedAnswer(recall, item, idle_timeout_s=timeouts.idle_ms / 1000)
-                return Recalled("COALESCED", source=source)
+                return Recalled("COALESCED", 0, source)
             case Fill():
-                return Recalled("MISS", ttl_s=ttl_s, recall=recall)
+                return Recalled("MISS", ttl_s, None, recall)
             case Miss(is_degraded=True):
                 exchange.note_degraded("cache")
                 return _ALONE
             case _:
                 return _ALONE
+
+    def _key(self, exchange: Exchange, step: Step, body: bytes) -> bytes:
+        return self._keys.key(
+            gateway=exchange.resolved.gateway,
+            provider=step.provider,
+            base_url=step.base_url,
+            method=step.method,
+            target=step.target,
+            headers=step.headers,
+            body=body,
+            own_key=step.options.cache_key,
+            stored_key_alias=step.key_alias,
+        )
 
     def _span(self, exchange: Exchange) -> Span | None:
         if exchange.span is None:
@@ -130,7 +143,7 @@ class Recaller:
 def effective_ttl_s(step: Step, gateway: Gateway) -> int:
     """Seconds for which the answer may be stored; 0: the cache is neither read nor written."""
     options = step.options
-    if options.skip_cache or step.method not in _METHODS or value_of(step.headers, b"range"):
+    if options.skip_cache or step.method not in _METHODS or step.noted.get("range"):
         return 0
     if options.cache_ttl_s is not None:
         return options.cache_ttl_s
@@ -151,18 +164,3 @@ def _is_included(step: Step, gateway: Gateway) -> bool:
     if rules.include_models and not any(fnmatchcase(facts.model, pattern) for pattern in rules.include_models):
         return False
     return not rules.include_paths or any(fnmatchcase(step.path, pattern) for pattern in rules.include_paths)
-
-
-def _key(exchange: Exchange, step: Step) -> bytes:
-    assert isinstance(step.body, bytes)
-    return answer_key(
-        gateway=exchange.resolved.gateway,
-        provider=step.provider,
-        base_url=step.base_url,
-        method=step.method,
-        target=step.target,
-        headers=step.headers,
-        body=step.body,
-        own_key=step.options.cache_key,
-        stored_key_alias=step.key_alias,
-    )

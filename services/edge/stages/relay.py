@@ -19,9 +19,10 @@ from services.contracts.analytics.values import Ended
 from services.dialects.errors import array_error_item, stream_error_event
 from services.dialects.request import RequestFacts
 from services.dialects.usage import Usage, UsageReader, UsageReaders
-from services.edge.capture import Capture, is_text
+from services.edge.answers.recall import Recall
+from services.edge.capture import Capture, content_type_of
 from services.edge.exchange import Exchange
-from services.edge.headers import AnswerHeaders, value_of
+from services.edge.headers import AnswerHeaders
 from services.edge.heads import answer_head, connection_line
 from services.edge.own_headers import own_headers
 from services.edge.plan import Step
@@ -86,59 +87,69 @@ class Relay:
         """Writes `relayed`. Never raises for a broken answer; CancelledError when the client leaves."""
         source, step = _source_of(exchange)
         try:
-            await self._relay(exchange, source, step)
+            tee, framing, head = self._begin(exchange, source, step)
+            relayed = exchange.relayed
+            try:
+                relayed.ended = await _pump(exchange, source, tee, framing, head)
+            except StreamBroken as error:
+                relayed.ended = _break_off(exchange.reply, relayed, framing, tee, error)
+            except (ConnectionError, TimeoutError):
+                exchange.reply.abort()
+            finally:
+                relayed.usage = tee.finish(is_whole=relayed.ended == "done")
+                relayed.facts = _facts(source)
         finally:
             if not source.is_finished:
                 source.abort()
 
-    async def _relay(self, exchange: Exchange, source: Source, step: Step) -> None:
-        headers = self._answer_headers.keep(source.headers)
-        tee = self._tee(exchange, step, source, headers)
-        relayed = Relayed(
-            step=step,
-            status=source.status,
-            content_type=value_of(headers, b"content-type").decode("latin-1"),
-            head_sent_s=time.monotonic(),
-            is_coded=value_of(headers, b"content-encoding").lower() not in (b"", b"identity"),
-            capture=tee.capture,
-        )
+    def _begin(self, exchange: Exchange, source: Source, step: Step) -> tuple[Tee, Framing, bytes]:
+        """Writes `relayed`; whoever listens, how the body is framed, and the head."""
+        kept = self._answer_headers.keep(source.headers)
+        status, noted = source.status, kept.noted
+        content_type, is_text = content_type_of(noted.get("content-type", b""))
+        coding = noted.get("content-encoding", b"").decode("latin-1").lower()
+        capture = _capture(exchange, step, coding) if is_text else None
+        reader = self._reader(exchange, step, source, content_type, coding)
+        tee = Tee(reader=reader, capture=capture, fill=_fill(exchange, step), provider=step.provider.name)
+        now_s = time.monotonic()
+        relayed = Relayed(step, status, content_type, now_s, coding not in ("", "identity"))
+        relayed.capture = capture
         exchange.relayed = relayed
-        tee.head(source.status, headers, exchange.recalled.ttl_s)
-        framing = Framing(exchange, source.status, has_length=bool(value_of(headers, b"content-length")))
-        own = own_headers(exchange, step, relayed.head_sent_s)
-        head = answer_head(source.status, source.reason, headers, own=own, framing=framing.header)
-        try:
-            relayed.ended = await _pump(exchange, source, tee, framing, head)
-        except StreamBroken as error:
-            relayed.ended = _break_off(exchange.reply, relayed, framing, tee, error)
-        except (ConnectionError, TimeoutError):
-            exchange.reply.abort()
-        finally:
-            relayed.usage = tee.finish(is_whole=relayed.ended == "done")
-            relayed.facts = _facts(source)
+        tee.head(status, kept.pairs, exchange.recalled.ttl_s, is_all_here=source.is_finished)
+        framing = Framing(exchange, status, has_length=bool(noted.get("content-length")))
+        own = own_headers(exchange, step, now_s)
+        return tee, framing, answer_head(status, source.reason, kept.pairs, own=own, framing=framing.header)
 
-    def _tee(self, exchange: Exchange, step: Step, source: Source, headers: list[tuple[bytes, bytes]]) -> Tee:
-        """Whoever listens: usage of a live answer, the fill if the first step answered, a copy for the log."""
-        content_type = value_of(headers, b"content-type").decode("latin-1")
-        coding = value_of(headers, b"content-encoding").decode("latin-1").lower()
-        is_live = not isinstance(source, StoredAnswer | JoinedAnswer)
-        reader = None
-        if is_live and step.facts.model_type:
-            reader = self._readers.open(
-                _request_facts(exchange, step),
-                status=source.status,
-                content_type=content_type,
-                content_encoding=coding,
-                headers=headers,
-            )
-        fill = exchange.recalled.recall
-        if fill is not None and step.index != exchange.received.plan[0].index:
-            fill.end("uncacheable")
-            fill = None
-        capture = None
-        if are_payloads_kept(exchange.resolved.gateway.logs, step.options) and is_text(content_type):
-            capture = Capture(bytes_max=exchange.resolved.gateway.logs.payload_bytes_max, coding=coding)
-        return Tee(reader=reader, capture=capture, fill=fill, provider=step.provider.name)
+    def _reader(
+        self, exchange: Exchange, step: Step, source: Source, content_type: str, coding: str
+    ) -> UsageReader | None:
+        """Who reads the usage of a live answer."""
+        if not step.facts.model_type or isinstance(source, StoredAnswer | JoinedAnswer):
+            return None
+        return self._readers.open(
+            _request_facts(exchange, step),
+            status=source.status,
+            content_type=content_type,
+            content_encoding=coding,
+            headers=source.headers,
+        )
+
+
+def _fill(exchange: Exchange, step: Step) -> Recall | None:
+    """The fill, if the first step answered."""
+    fill = exchange.recalled.recall
+    if fill is not None and step.index != exchange.received.plan[0].index:
+        fill.end("uncacheable")
+        return None
+    return fill
+
+
+def _capture(exchange: Exchange, step: Step, coding: str) -> Capture | None:
+    """Where a copy is kept, if this answer's payload belongs in the log."""
+    logs = exchange.resolved.gateway.logs
+    if not are_payloads_kept(logs, step.options):
+        return None
+    return Capture(bytes_max=logs.payload_bytes_max, coding=coding)
 
 
 async def _pump(exchange: Exchange, source: Source, tee: Tee, framing: Framing, head: bytes) -> Ended:

@@ -22,6 +22,7 @@ from services.edge.stages.admit import Admission
 from services.edge.stages.receive import Receiver
 from services.kit.errors import NarrowsError
 
+_NOTHING = Bill()
 _CLIENT_CLOSED_REQUEST = 499  # nginx's number for a client that left before there was a status
 
 
@@ -84,10 +85,10 @@ class Settler:
 
     def _bill(self, exchange: Exchange, step: Step | None) -> Bill:
         if step is None or not exchange.has("relayed"):
-            return Bill()
+            return _NOTHING
         relayed = exchange.relayed
-        if relayed.facts is not None:
-            facts = relayed.facts
+        facts = relayed.facts
+        if facts is not None:
             return Bill(
                 facts.model,
                 facts.tokens_in,
@@ -96,15 +97,12 @@ class Settler:
                 facts.tokens_cache_write,
                 facts.tokens_reasoning,
                 facts.source,
-                cost_nanodollars=0,
+                0,
             )
         usage = relayed.usage
         if usage is None:
-            return Bill()
-        custom = step.options.custom_cost
-        cost = self._rates.cost_nanodollars(
-            exchange.resolved.gateway, step.provider.name, step.facts.model, usage, custom=custom
-        )
+            return _NOTHING
+        gateway, custom = exchange.resolved.gateway, step.options.custom_cost
         return Bill(
             usage.model,
             usage.tokens_in,
@@ -113,8 +111,8 @@ class Settler:
             usage.tokens_cache_write,
             usage.tokens_reasoning,
             usage.source,
-            cost_nanodollars=cost,
-            is_custom_cost=custom is not None,
+            self._rates.cost_nanodollars(gateway, step.provider.name, step.facts.model, usage, custom=custom),
+            custom is not None,
         )
 
 

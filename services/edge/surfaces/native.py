@@ -37,14 +37,16 @@ def step(exchange: Exchange, body: bytes | StreamedBody, *, builder: StepBuilder
     """The one step. Raises Malformed (dot segments, host parts), KeyUnavailable, NotBuilt."""
     resolved = exchange.resolved
     assert resolved.provider is not None
+    address, headers = resolved.address, resolved.headers
     draft = StepDraft(
-        index=0,
-        provider=resolved.provider,
-        method=exchange.arrival.method,
-        path=resolved.address.path,
-        query=resolved.address.query,
-        headers=resolved.headers.passing,
-        body=body,
-        options=resolved.options,
+        0,
+        resolved.provider,
+        exchange.arrival.method,
+        address.path,
+        address.query,
+        headers.passing,
+        headers.noted,
+        body,
+        resolved.options,
     )
     return builder.build(draft, resolved.gateway)

@@ -3,7 +3,7 @@ Steps: from what a client asked to one complete step of a plan.
 
 All surfaces build their steps here, so the rules hold on each of them: where a path goes, that no dot segment
 passes, that a stored key is injected only where the client sent none, and that a gateway's own headers replace the
-client's. Origins are parsed once per base URL and remembered.
+client's. Where a path goes is worked out once and remembered, because clients call the same few paths.
 """
 
 from __future__ import annotations
@@ -12,16 +12,17 @@ import re
 
 import msgspec
 
-from services.contracts.router.values import Gateway, Provider
+from services.contracts.router.values import Gateway, Provider, Target
 from services.dialects.request import RequestReader
 from services.dialects.target import has_dot_segment, resolve_target
-from services.edge.headers import HeaderSorter, Pairs, value_of
+from services.edge.headers import HeaderSorter, Noted, noted_of
 from services.edge.options import Options, retries_of, timeouts_of
 from services.edge.plan import Step, StreamedBody
 from services.edge.upstream.origin import Origin
 from services.kit.errors import Malformed
 
-_ORIGINS_MAX = 1024
+_DESTINATIONS_MAX = 1024
+_PATH_REMEMBERED_LENGTH_MAX = 512
 _NOT_IN_TARGET = re.compile(rb"[\x00-\x20\x7f]")
 """Octets that end a request line or a header: what follows them would be a header or a request of the client's own."""
 
@@ -34,79 +35,107 @@ class StepDraft(msgspec.Struct, frozen=True):
     method: str
     path: str
     query: str
-    headers: Pairs
+    headers: list[tuple[bytes, bytes]]
+    noted: Noted
     body: bytes | StreamedBody
     options: Options
 
 
+class Destination(msgspec.Struct, frozen=True):
+    """Where a path of a provider goes. `target` is that of the request line, without a query."""
+
+    provider: Provider
+    base_url: str
+    origin: Origin
+    watched: Target
+    target: bytes
+
+
 class StepBuilder:
-    """Builds steps; one per edge, since it remembers origins."""
+    """Builds steps; one per edge, since it remembers destinations."""
 
     def __init__(self, *, sorter: HeaderSorter, reader: RequestReader) -> None:
         self.sorter = sorter
         self._reader = reader
-        self._origins: dict[tuple[str, bool], tuple[Origin, str]] = {}
+        self._destinations: dict[tuple[str, str, str, str], Destination] = {}
 
     def build(self, draft: StepDraft, gateway: Gateway) -> Step:
         """The complete step. Raises Malformed, UpstreamAddressRefused."""
-        provider = draft.provider
-        if has_dot_segment(draft.path):
-            raise Malformed("the path has a dot segment; write it without `.` and `..`")
-        base_url, rest = resolve_target(provider, draft.path, account=gateway.account)
-        origin, base_path = self._origin(base_url, is_private_allowed=provider.is_private_allowed)
-        text = f"{base_path}/{rest}{draft.query}" if rest else f"{base_path or '/'}{draft.query}"
-        target = text.encode("utf-8", "surrogateescape")
-        if _NOT_IN_TARGET.search(target):
-            raise Malformed("the path and query must be percent-encoded: they have a space or a control character")
-        body = draft.body
+        provider, body = draft.provider, draft.body
+        destination = self._destination(draft, gateway)
         key_alias = _key_alias(draft)
+        headers, noted = _headers(draft, is_key_stored=key_alias != "")
         return Step(
-            index=draft.index,
-            provider=provider,
-            base_url=base_url,
-            origin=origin,
-            method=draft.method,
-            target=target,
-            path=draft.path,
-            headers=_headers(draft, is_key_stored=key_alias != ""),
-            body=body,
-            facts=self._reader.read(
+            draft.index,
+            provider,
+            destination.base_url,
+            destination.origin,
+            destination.watched,
+            draft.method,
+            destination.target + _plain(draft.query) if draft.query else destination.target,
+            draft.path,
+            headers,
+            noted,
+            body,
+            self._reader.read(
                 provider.dialect,
                 draft.path,
                 body if isinstance(body, bytes) else body.beginning,
-                value_of(draft.headers, b"content-type").decode("latin-1"),
-                is_prefix=isinstance(body, StreamedBody),
+                draft.noted.get("content-type", b"").decode("latin-1"),
+                is_prefix=not isinstance(body, bytes),
             ),
-            options=draft.options,
-            retries=retries_of(draft.options, gateway.retries),
-            timeouts=timeouts_of(draft.options, gateway.timeouts),
-            key_alias=key_alias,
+            draft.options,
+            retries_of(draft.options, gateway.retries),
+            timeouts_of(draft.options, gateway.timeouts),
+            key_alias,
         )
 
-    def _origin(self, base_url: str, *, is_private_allowed: bool) -> tuple[Origin, str]:
-        known = self._origins.get((base_url, is_private_allowed))
-        if known is not None:
+    def _destination(self, draft: StepDraft, gateway: Gateway) -> Destination:
+        provider, path = draft.provider, draft.path
+        key = gateway.account, gateway.name, provider.name, path
+        known = self._destinations.get(key)
+        if known is not None and known.provider is provider:
             return known
-        if len(self._origins) >= _ORIGINS_MAX:
-            self._origins.clear()
-        origin = Origin.parse(base_url, is_private_allowed=is_private_allowed)
-        after_scheme = base_url.split("://", 1)[1]
-        slash = after_scheme.find("/")
-        base_path = after_scheme[slash:].rstrip("/") if slash >= 0 else ""
-        self._origins[base_url, is_private_allowed] = origin, base_path
-        return origin, base_path
+        found = _find(provider, path, gateway)
+        if len(path) <= _PATH_REMEMBERED_LENGTH_MAX:
+            if len(self._destinations) >= _DESTINATIONS_MAX:
+                self._destinations.clear()
+            self._destinations[key] = found
+        return found
 
 
-def _headers(draft: StepDraft, *, is_key_stored: bool) -> list[tuple[bytes, bytes]]:
+def _find(provider: Provider, path: str, gateway: Gateway) -> Destination:
+    if has_dot_segment(path):
+        raise Malformed("the path has a dot segment; write it without `.` and `..`")
+    base_url, rest = resolve_target(provider, path, account=gateway.account)
+    origin = Origin.parse(base_url, is_private_allowed=provider.is_private_allowed)
+    after_scheme = base_url.split("://", 1)[1]
+    slash = after_scheme.find("/")
+    base_path = after_scheme[slash:].rstrip("/") if slash >= 0 else ""
+    target = _plain(f"{base_path}/{rest}" if rest else base_path or "/")
+    watched = Target(gateway.account, gateway.name, provider.name, base_url)
+    return Destination(provider, base_url, origin, watched, target)
+
+
+def _plain(text: str) -> bytes:
+    """A part of the request line, as octets."""
+    octets = text.encode("utf-8", "surrogateescape")
+    if _NOT_IN_TARGET.search(octets):
+        raise Malformed("the path and query must be percent-encoded: they have a space or a control character")
+    return octets
+
+
+def _headers(draft: StepDraft, *, is_key_stored: bool) -> tuple[list[tuple[bytes, bytes]], Noted]:
     """The client's, without those that the operator's own or a stored key take the place of."""
     own = draft.provider.headers
     if not own and not is_key_stored:
-        return list(draft.headers)
+        return draft.headers, draft.noted
     replaced = {name.lower().encode() for name, _ in own}
     if is_key_stored:
         replaced.update([name.encode() for name in draft.provider.client_key_headers])
-    passing = [pair for pair in draft.headers if pair[0].lower() not in replaced]
-    return passing + [(name.encode(), value.encode()) for name, value in own]
+    headers = [pair for pair in draft.headers if pair[0].lower() not in replaced]
+    headers += [(name.encode(), value.encode()) for name, value in own]
+    return headers, noted_of(headers)
 
 
 def has_own_key(draft: StepDraft) -> bool:

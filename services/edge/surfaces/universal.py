@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from services.edge.exchange import Exchange
+from services.edge.headers import noted_of
 from services.edge.options import Options, options_of_config, over, parse_options
 from services.edge.plan import Plan, Step
 from services.edge.stages.resolve import find_provider
@@ -78,13 +79,15 @@ def _step(exchange: Exchange, index: int, wire: _WireStep, builder: StepBuilder)
     provider = find_provider(resolved.snapshot, resolved.gateway, wire.provider)
     sorted_headers = builder.sorter.sort(_raw_headers(index, wire))
     path, query = split_query(wire.endpoint.lstrip("/"))
+    headers = _with_content_type_and_trace(sorted_headers.passing, exchange)
     draft = StepDraft(
         index=index,
         provider=provider,
         method="POST",
         path=path,
         query=query,
-        headers=_with_content_type_and_trace(sorted_headers.passing, exchange),
+        headers=headers,
+        noted=noted_of(headers),
         body=bytes(wire.query),
         options=over(_step_options(index, sorted_headers.options, wire.config), resolved.options),
     )

@@ -83,7 +83,13 @@ class UpstreamClient:
         if connection is None:
             connection = await self._pools.obtain(pool, timeout_s=request.connect_timeout_s)
             connected_at = self._monotonic_s()
-        answer = await self._exchange(connection, request, connected_at)
+        answer = UpstreamAnswer(self._loop, connection, connected_at)
+        try:
+            if self._start(connection, request, answer, None):
+                await answer.wait()
+        except BaseException:
+            answer.abort()
+            raise
         if answer.is_replaceable:
             self._reuse_failures += 1
             answer = await self._send_again(pool, request, answer)
@@ -107,24 +113,24 @@ class UpstreamClient:
         except BaseException:
             failed.abort()
             raise
-        return await self._exchange(connection, request, self._monotonic_s(), failed)
-
-    async def _exchange(
-        self,
-        connection: UpstreamConnection,
-        request: UpstreamRequest,
-        connected_at: float,
-        failed: UpstreamAnswer | None = None,
-    ) -> UpstreamAnswer:
-        """One try on one connection, up to the head or the failure. `failed` is the try before."""
-        answer = UpstreamAnswer(self._loop, connection, connected_at)
+        answer = UpstreamAnswer(self._loop, connection, self._monotonic_s())
         try:
-            connection.start(request, answer, failed.upload if failed is not None else None)
-            if request.on_written is not None and answer.written_at and (failed is None or not failed.written_at):
-                request.on_written()
-            if answer.failure is None:
+            if self._start(connection, request, answer, failed):
                 await answer.wait()
         except BaseException:
             answer.abort()
             raise
         return answer
+
+    def _start(
+        self,
+        connection: UpstreamConnection,
+        request: UpstreamRequest,
+        answer: UpstreamAnswer,
+        failed: UpstreamAnswer | None,
+    ) -> bool:
+        """Begin one try on one connection; True if its head, or its failure, is to be waited for. `failed`: before."""
+        connection.start(request, answer, failed.upload if failed is not None else None)
+        if request.on_written is not None and answer.written_at and (failed is None or not failed.written_at):
+            request.on_written()
+        return answer.failure is None

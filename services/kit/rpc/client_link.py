@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Generic
 
 from services.kit.clock import Clock
-from services.kit.rpc.bounds import Bounds
+from services.kit.rpc.bounds import CROWD_ITEMS, LEISURE_S, Bounds
 from services.kit.rpc.link import Conversation, In, Listener, Out
 from services.kit.rpc.outbox import Outbox
 from services.kit.rpc.outstanding import Outstanding
@@ -37,7 +37,11 @@ class Traffic:
 
 
 class ClientLink(Generic[Out, In]):
-    """A `Link`, driven by the transport that owns it. `changed` is called when `is_up` has changed."""
+    """
+    A `Link`, driven by the transport that owns it. `changed` is called when `is_up` has changed.
+
+    `leisure_s`: how long an item that is not urgent waits for company; 0: not at all.
+    """
 
     def __init__(
         self,
@@ -50,12 +54,16 @@ class ClientLink(Generic[Out, In]):
         silence: Silence,
         traffic: Traffic,
         changed: Callable[[], None],
+        leisure_s: float = LEISURE_S,
     ) -> None:
         self.address = address
         self.is_up = False
         self.is_standing = False
         self.is_closing = False
         self.probe_due = 0
+        self.is_crowded = False
+        """The last message had many items that somebody waits for."""
+        self._urgent_count = 0
         self.wake = asyncio.Event()
         self._answers = conversation.answers
         self._listener = listener
@@ -69,13 +77,26 @@ class ClientLink(Generic[Out, In]):
         self._ticker = Ticker(self._tick)
         self._changed = changed
         self._is_announced = False
+        self._leisure_s = leisure_s
+        self._leisure: asyncio.TimerHandle | None = None
 
-    def send(self, item: Out, *, key: Hashable | None = None, deadline_s: float | None = None) -> bool:
+    def send(
+        self,
+        item: Out,
+        *,
+        key: Hashable | None = None,
+        deadline_s: float | None = None,
+        is_urgent: bool = True,
+    ) -> bool:
         """Put an item into the next message; False if it was not taken."""
         if not self.is_up or not (self._outbox.put(item) if key is None else self._put_owed(item, key, deadline_s)):
             self._traffic.dropped += 1
             return False
-        self.wake.set()
+        if is_urgent or not self._leisure_s:
+            self._urgent_count += 1
+            self.wake.set()
+        elif self._leisure is None:
+            self._leisure = asyncio.get_running_loop().call_later(self._leisure_s, self.wake.set)
         return True
 
     def forget(self, key: Hashable) -> None:
@@ -89,6 +110,9 @@ class ClientLink(Generic[Out, In]):
 
     def take(self) -> list[Out]:
         """The items of the next message."""
+        self._hurry()
+        self.is_crowded = self._urgent_count >= CROWD_ITEMS
+        self._urgent_count = 0
         items = self._outbox.take()
         self._traffic.sent += len(items)
         return items
@@ -132,6 +156,13 @@ class ClientLink(Generic[Out, In]):
         if not was_up and self._outstanding:
             self._listener.lost(self, self._outstanding.take())
         self._ticker.stop()
+        self._hurry()
+
+    def _hurry(self) -> None:
+        """What was not urgent need not wait for its own time any more."""
+        if self._leisure is not None:
+            self._leisure.cancel()
+            self._leisure = None
 
     def _put_owed(self, item: Out, key: Hashable, deadline_s: float | None) -> bool:
         outstanding = self._outstanding

@@ -51,9 +51,19 @@ class Link(Protocol[OutSent]):
         """The same session is still at the other end, though the breaker may be open: what was sent still counts."""
         ...
 
-    def send(self, item: OutSent, *, key: Hashable | None = None, deadline_s: float | None = None) -> bool:
+    def send(
+        self,
+        item: OutSent,
+        *,
+        key: Hashable | None = None,
+        deadline_s: float | None = None,
+        is_urgent: bool = True,
+    ) -> bool:
         """
         Put an item into the next message. Never waits; False if it was not taken.
+
+        One that is not urgent (nobody waits for it) makes no message of its own: it leaves with the next that is, or
+        after 5 ms.
 
         With a `key` the item counts as outstanding until an item comes back that answers the key, or until
         `forget(key)`; `deadline_s` from now (to 10 ms) the listener hears of it as expired. The same key may be

@@ -91,6 +91,7 @@ class LocalLinks(Generic[Out, In]):
             silence=Silence(patience_s=math.inf),
             traffic=Traffic(),
             changed=_nobody_asks,
+            leisure_s=0.0,  # a message costs next to nothing here
         )
         self._running = asyncio.create_task(self._run(self._link), name=f"local {self._conversation.method}")
 

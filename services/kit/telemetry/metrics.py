@@ -127,43 +127,57 @@ class Gauge:
         return family
 
 
+class _Series:
+    """Values under one combination of labels: how many in each bucket, and their sum."""
+
+    __slots__ = ("counts", "total")
+
+    def __init__(self, bucket_count: int) -> None:
+        self.counts = [0] * bucket_count
+        self.total = 0.0
+
+
 class Histogram:
     """Counts values by size, in the fixed buckets of its metric."""
 
-    __slots__ = ("_bounded", "_buckets", "_counts", "_sums")
+    __slots__ = ("_bounded", "_buckets", "_series")
 
     def __init__(self, bounded: _Bounded) -> None:
         self._bounded = bounded
         self._buckets = bounded.metric.buckets
-        self._counts: dict[Labels, list[int]] = {}
-        self._sums: Values = {}
+        self._series: dict[Labels, _Series] = {}
 
     def observe(self, value: float, labels: Labels = ()) -> None:
         """Count one value."""
-        counts = self._counts.get(labels)
-        if counts is None:
-            labels = self._bounded.labels_for(labels, len(self._counts))
-            counts = self._counts.setdefault(labels, [0] * (len(self._buckets) + 1))
-            self._sums.setdefault(labels, 0.0)
-        counts[bisect_left(self._buckets, value)] += 1
-        self._sums[labels] += value
+        series = self._series.get(labels)
+        if series is None:
+            series = self._begin(self._bounded.labels_for(labels, len(self._series)))
+        series.counts[bisect_left(self._buckets, value)] += 1
+        series.total += value
 
     def count(self, labels: Labels = ()) -> int:
         """How many values there were."""
-        return sum(self._counts.get(labels, ()))
+        series = self._series.get(labels)
+        return 0 if series is None else sum(series.counts)
 
     def family(self) -> Family:
         """For Prometheus: counts of `up to` each bound."""
         metric = self._bounded.metric
         family = HistogramMetricFamily(metric.name, metric.meaning, labels=metric.labels)
         bounds = [*(f"{bucket:g}" for bucket in self._buckets), "+Inf"]
-        for labels, counts in self._counts.items():
+        for labels, series in self._series.items():
             running, buckets = 0, []
-            for bound, count in zip(bounds, counts, strict=True):
+            for bound, count in zip(bounds, series.counts, strict=True):
                 running += count
                 buckets.append((bound, float(running)))
-            family.add_metric(labels, buckets, self._sums[labels])
+            family.add_metric(labels, buckets, series.total)
         return family
+
+    def _begin(self, labels: Labels) -> _Series:
+        series = self._series.get(labels)
+        if series is None:
+            series = self._series[labels] = _Series(len(self._buckets) + 1)
+        return series
 
 
 _Kind = TypeVar("_Kind", Counter, Gauge, Histogram)

@@ -17,6 +17,7 @@ from services.contracts.cache.values import (
     FillChunk,
     FillEnd,
     FillHead,
+    FillWhole,
     Hit,
     HitPart,
     Join,
@@ -45,6 +46,7 @@ calls = st.one_of(
     st.builds(FillHead, numbers, small, headers, small, text, text),
     st.builds(FillChunk, numbers, octets),
     st.builds(FillEnd, numbers, outcomes, text),
+    st.builds(FillWhole, numbers, small, headers, chunks, small, text, text),
     st.builds(Leave, numbers),
     st.builds(AppendRun, numbers, text, small, chunks, st.booleans()),
     st.builds(ReadRun, numbers, text, small),
@@ -132,5 +134,6 @@ def test_a_question_is_settled_by_its_first_whole_answer(reply: CacheReply, call
 def test_sampled_lookups_and_fills_name_their_request() -> None:
     assert call_traceparents(Lookup(1, b"k", 1, "00-a-b-01")) == ("00-a-b-01",)
     assert call_traceparents(FillHead(1, 200, (), 60, "", "00-a-b-01")) == ("00-a-b-01",)
+    assert call_traceparents(FillWhole(1, 200, (), (), 60, "", "00-a-b-01")) == ("00-a-b-01",)
     assert call_traceparents(Lookup(1, b"k", 1)) == ()
     assert call_traceparents(FillChunk(1, b"")) == ()

@@ -115,6 +115,24 @@ async def test_a_fill_is_near_at_once_and_at_another_edge_from_then_on(site: Sit
     assert (found.status, found.headers, found.chunks, found.facts) == (200, HEADERS, (b"a", b"b"), '{"usage":1}')
 
 
+async def test_an_answer_said_in_one_item_reaches_who_joined_and_who_asks_later(site: Site) -> None:
+    one, other = await site.edge(), await site.edge()
+    filler = one.recall()
+    await filler.first()
+    joiner = other.recall()
+    await joiner.first()
+
+    filler.whole(200, HEADERS, [b"a", b"b"], 60, '{"usage":1}')
+    joined = [await joiner.next() for _ in range(4)]
+    later = await (await site.edge()).recall().first()
+
+    call = (joiner.call,)
+    assert joined[0] == JoinHead(call, 200, HEADERS, '{"usage":1}')
+    assert joined[1:] == [JoinChunk(call, b"a"), JoinChunk(call, b"b"), JoinEnd(call, "whole", '{"usage":1}')]
+    assert isinstance(later, Hit)
+    assert (later.headers, later.chunks) == (HEADERS, (b"a", b"b"))
+
+
 async def test_a_hit_is_near_from_then_on_for_the_rest_of_its_ttl(site: Site) -> None:
     one, other = await site.edge(), await site.edge()
     await ask(one.recall(), Provider())

@@ -88,4 +88,26 @@ def test_of_an_answer_only_hop_by_hop_headers_and_our_own_names_stop() -> None:
         (b"Server", b"them"),
     ]
 
-    assert AnswerHeaders().keep(raw) == [raw[0], raw[1], raw[2], raw[7]]
+    assert AnswerHeaders().keep(raw).pairs == [raw[0], raw[1], raw[2], raw[7]]
+
+
+def test_the_first_values_of_what_the_gateway_looks_at_are_noted() -> None:
+    raw = [(b"Content-Type", b"a/b"), (b"content-type", b"c/d"), (b"X-Other", b"1"), (b"CONTENT-LENGTH", b"7")]
+
+    assert HeaderSorter().sort(raw).noted == {"content-type": b"a/b", "content-length": b"7"}
+    assert AnswerHeaders().keep(raw).noted == {"content-type": b"a/b", "content-length": b"7"}
+
+
+def test_what_connection_names_is_not_noted() -> None:
+    raw = [(b"Content-Length", b"7"), (b"Connection", b"content-length")]
+
+    assert HeaderSorter().sort(raw).noted == {}
+
+
+def test_a_name_too_long_to_be_usual_is_sorted_and_not_remembered() -> None:
+    sorter = HeaderSorter()
+
+    passing = sorter.sort([(b"x" * 1000, b"1")]).passing
+
+    assert passing == [(b"x" * 1000, b"1")]
+    assert not sorter._fates

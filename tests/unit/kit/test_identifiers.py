@@ -34,3 +34,21 @@ def test_later_ulids_sort_behind() -> None:
 
     assert made == sorted(made)
     assert len(set(made)) == 3
+
+
+def test_ulids_of_one_moment_sort_in_the_order_they_were_made() -> None:
+    source = UlidSource(clock=FakeClock(), random_bytes=CountingBytes())
+
+    made = [source.at(1_700_000_000_123) for _ in range(1024)]
+
+    assert made == sorted(made)
+    assert len(set(made)) == 1024
+
+
+def test_a_source_goes_on_after_its_first_thousand_ids() -> None:
+    source = UlidSource(clock=FakeClock(), random_bytes=CountingBytes())
+
+    made = {source.at(1_700_000_000_123) for _ in range(5_000)}
+
+    assert len(made) == 5_000
+    assert {ulid_milliseconds(text) for text in made} == {1_700_000_000_123}

@@ -72,6 +72,24 @@ class FillEnd(_message.Message):
     facts: str
     def __init__(self, call: _Optional[int] = ..., outcome: _Optional[_Union[FillOutcome, str]] = ..., facts: _Optional[str] = ...) -> None: ...
 
+class FillWhole(_message.Message):
+    __slots__ = ("call", "status", "headers", "chunks", "ttl_s", "facts", "traceparent")
+    CALL_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    HEADERS_FIELD_NUMBER: _ClassVar[int]
+    CHUNKS_FIELD_NUMBER: _ClassVar[int]
+    TTL_S_FIELD_NUMBER: _ClassVar[int]
+    FACTS_FIELD_NUMBER: _ClassVar[int]
+    TRACEPARENT_FIELD_NUMBER: _ClassVar[int]
+    call: int
+    status: int
+    headers: _containers.RepeatedScalarFieldContainer[bytes]
+    chunks: _containers.RepeatedScalarFieldContainer[bytes]
+    ttl_s: int
+    facts: str
+    traceparent: str
+    def __init__(self, call: _Optional[int] = ..., status: _Optional[int] = ..., headers: _Optional[_Iterable[bytes]] = ..., chunks: _Optional[_Iterable[bytes]] = ..., ttl_s: _Optional[int] = ..., facts: _Optional[str] = ..., traceparent: _Optional[str] = ...) -> None: ...
+
 class Leave(_message.Message):
     __slots__ = ("call",)
     CALL_FIELD_NUMBER: _ClassVar[int]
@@ -103,7 +121,7 @@ class ReadRun(_message.Message):
     def __init__(self, call: _Optional[int] = ..., run: _Optional[str] = ..., first_index: _Optional[int] = ...) -> None: ...
 
 class Call(_message.Message):
-    __slots__ = ("lookup", "fill_head", "fill_chunk", "fill_end", "leave", "append_run", "read_run")
+    __slots__ = ("lookup", "fill_head", "fill_chunk", "fill_end", "leave", "append_run", "read_run", "fill_whole")
     LOOKUP_FIELD_NUMBER: _ClassVar[int]
     FILL_HEAD_FIELD_NUMBER: _ClassVar[int]
     FILL_CHUNK_FIELD_NUMBER: _ClassVar[int]
@@ -111,6 +129,7 @@ class Call(_message.Message):
     LEAVE_FIELD_NUMBER: _ClassVar[int]
     APPEND_RUN_FIELD_NUMBER: _ClassVar[int]
     READ_RUN_FIELD_NUMBER: _ClassVar[int]
+    FILL_WHOLE_FIELD_NUMBER: _ClassVar[int]
     lookup: Lookup
     fill_head: FillHead
     fill_chunk: FillChunk
@@ -118,7 +137,8 @@ class Call(_message.Message):
     leave: Leave
     append_run: AppendRun
     read_run: ReadRun
-    def __init__(self, lookup: _Optional[_Union[Lookup, _Mapping]] = ..., fill_head: _Optional[_Union[FillHead, _Mapping]] = ..., fill_chunk: _Optional[_Union[FillChunk, _Mapping]] = ..., fill_end: _Optional[_Union[FillEnd, _Mapping]] = ..., leave: _Optional[_Union[Leave, _Mapping]] = ..., append_run: _Optional[_Union[AppendRun, _Mapping]] = ..., read_run: _Optional[_Union[ReadRun, _Mapping]] = ...) -> None: ...
+    fill_whole: FillWhole
+    def __init__(self, lookup: _Optional[_Union[Lookup, _Mapping]] = ..., fill_head: _Optional[_Union[FillHead, _Mapping]] = ..., fill_chunk: _Optional[_Union[FillChunk, _Mapping]] = ..., fill_end: _Optional[_Union[FillEnd, _Mapping]] = ..., leave: _Optional[_Union[Leave, _Mapping]] = ..., append_run: _Optional[_Union[AppendRun, _Mapping]] = ..., read_run: _Optional[_Union[ReadRun, _Mapping]] = ..., fill_whole: _Optional[_Union[FillWhole, _Mapping]] = ...) -> None: ...
 
 class Calls(_message.Message):
     __slots__ = ("calls", "probe")

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.contracts.router.values import Base, Cache, Gateway, Provider
-from services.edge.answers.key import KEY_BYTES, answer_key
+from services.edge.answers.key import KEY_BYTES, AnswerKeys
 
 GATEWAY = Gateway("local", "main", cache=Cache(ttl_s=60))
 PROVIDER = Provider("google-ai-studio", "google", (Base("https://g.test"),), "x-goog-api-key", client_key_query="key")
@@ -28,7 +28,7 @@ SHARED = Gateway("local", "main", cache=Cache(ttl_s=60, is_shared_across_keys=Tr
 
 
 def key(**changes: Any) -> bytes:
-    return answer_key(**(REQUEST | changes))
+    return AnswerKeys().key(**(REQUEST | changes))
 
 
 def with_headers(*pairs: tuple[bytes, bytes]) -> list[tuple[bytes, bytes]]:

@@ -14,6 +14,7 @@ from services.contracts.cache.values import (
     FillChunk,
     FillEnd,
     FillHead,
+    FillWhole,
     Hit,
     HitPart,
     Join,
@@ -45,12 +46,22 @@ class ScriptedLink:
         self.is_standing = True
         self.is_full = False
         self.sent: list[CacheCall] = []
+        self.urgent: list[CacheCall] = []
         self.owed: dict[Hashable, float | None] = {}
 
-    def send(self, item: CacheCall, *, key: Hashable | None = None, deadline_s: float | None = None) -> bool:
+    def send(
+        self,
+        item: CacheCall,
+        *,
+        key: Hashable | None = None,
+        deadline_s: float | None = None,
+        is_urgent: bool = True,
+    ) -> bool:
         if not self.is_up or self.is_full:
             return False
         self.sent.append(item)
+        if is_urgent:
+            self.urgent.append(item)
         if key is not None:
             self.owed[key] = deadline_s
         return True
@@ -244,6 +255,42 @@ async def test_a_joiner_that_leaves_unread_gives_its_bytes_back(desk: Desk) -> N
 
     assert desk.answers.held.used_bytes == 0
     assert desk.said(Leave) == [Leave(recall.call)]
+
+
+async def test_an_answer_that_is_all_there_is_said_in_one_item(desk: Desk) -> None:
+    recall = begin(desk, Fill)
+
+    recall.whole(200, [(b"Set-Cookie", b"a=b"), *HEADERS], [b"a", b"", b"b"], 60, "f")
+
+    assert desk.link.sent[1:] == [FillWhole(recall.call, 200, HEADERS, (b"a", b"b"), 60, "f")]
+    assert desk.answers.near(KEY) == Hit(0, 200, HEADERS, (b"a", b"b"), "f", 60)
+    assert desk.answers.recalls == 0
+
+
+@pytest.mark.parametrize("entry_bytes_max", [5, 2 * CHUNK_BYTES_MAX])
+async def test_one_too_large_for_one_item_is_said_in_its_parts(desk: Desk, entry_bytes_max: int) -> None:
+    recall = begin(desk, Fill, entry_bytes_max=entry_bytes_max)
+    chunks = [bytes(CHUNK_BYTES_MAX), b"a"]
+
+    recall.whole(200, HEADERS, chunks, 60, "f")
+
+    assert desk.link.sent[1:] == [
+        FillHead(recall.call, 200, HEADERS, 60),
+        *[FillChunk(recall.call, chunk) for chunk in chunks],
+        FillEnd(recall.call, "whole", "f"),
+    ]
+    assert (desk.answers.near(KEY) is not None) == (entry_bytes_max > CHUNK_BYTES_MAX)
+
+
+async def test_what_others_wait_for_is_urgent(desk: Desk) -> None:
+    alone = begin(desk, Fill)
+    watched = begin(desk, Fill, lambda call: Watched(call, is_watched=True))
+
+    for recall in (alone, watched):
+        recall.head(200, HEADERS, 60)
+        recall.chunk(b"a")
+
+    assert {item.call for item in desk.link.urgent if not isinstance(item, Lookup)} == {watched.call}
 
 
 async def test_a_fill_too_large_for_its_bound_is_said_and_not_kept_near(desk: Desk) -> None:
