@@ -70,37 +70,56 @@ class RequestFacts(msgspec.Struct, frozen=True):
         return self.format.model_type
 
 
+class RequestForm(msgspec.Struct, frozen=True):
+    """What a request's path and content type say of it, whatever its body."""
+
+    format: Format
+    path_model: str
+    is_path_first: bool
+    """The path's model goes before the body's."""
+    is_stream: bool
+    is_multipart: bool
+
+
+def request_form(dialect: str, path: str, content_type: str = "application/json") -> RequestForm:
+    """The form of requests to `path` (after the provider, without query). Never raises."""
+    return RequestForm(
+        format_of(dialect, path),
+        _bounded(model_in_path(dialect, path)),
+        dialect in _PATH_FIRST,
+        is_stream_path(path),
+        content_type.lower().startswith("multipart/"),
+    )
+
+
 class RequestReader:
     """Reads requests. One for the life of the process: its decoder is made once."""
 
     def __init__(self) -> None:
         self._fields = FieldReader(_PATHS)
 
-    def read(
-        self, dialect: str, path: str, body: bytes, content_type: str = "application/json", *, is_prefix: bool = False
-    ) -> RequestFacts:
-        """
-        The facts of a request to `path` (after the provider, without query). Never raises.
-
-        `is_prefix`: the body streams, and these are only its first bytes.
-        """
-        form = format_of(dialect, path)
-        found = self._found(body, content_type, is_prefix=is_prefix)
-        path_model = model_in_path(dialect, path)
-        body_model = _text(found.get("model"))
-        is_path_first = path_model and (dialect in _PATH_FIRST or not body_model)
+    def read(self, form: RequestForm, body: bytes, *, is_prefix: bool = False) -> RequestFacts:
+        """The facts of a request. Never raises. `is_prefix`: the body streams, and these are only its first bytes."""
+        found = self._found(body, form, is_prefix=is_prefix)
+        path_model, model = form.path_model, found.get("model")
+        if path_model and (form.is_path_first or not isinstance(model, str) or not model):
+            model = path_model
+        elif isinstance(model, str):
+            model = _bounded(model)
+        else:
+            model = ""
         return RequestFacts(
-            format=form,
-            model=_bounded(path_model if is_path_first else body_model),
-            is_stream=found.get("stream") is True or is_stream_path(path),
-            tokens_out_max=_tokens_out_max(found),
-            size_bytes=text_size_bytes(body),
+            form.format,
+            model,
+            form.is_stream or found.get("stream") is True,
+            _tokens_out_max(found) if "tokens_out_max" in found else None,
+            text_size_bytes(body),
         )
 
-    def _found(self, body: bytes, content_type: str, *, is_prefix: bool) -> Found:
+    def _found(self, body: bytes, form: RequestForm, *, is_prefix: bool) -> Found:
         if not body:
             return {}
-        if content_type.lower().startswith("multipart/"):
+        if form.is_multipart:
             return _found_in_form(body[:_LOOK_BYTES_MAX])
         if is_prefix:
             return _found_in_prefix(body[:_LOOK_BYTES_MAX])
@@ -116,10 +135,6 @@ def _tokens_out_max(found: Found) -> int | None:
         return None
     answers = found.get("answers")
     return most * answers if isinstance(answers, int) and not isinstance(answers, bool) and answers > 1 else most
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""
 
 
 def _bounded(model: str) -> str:

@@ -25,6 +25,16 @@ def request_head(step: Step, *, stored_key: str = "", traceparent: str = "") -> 
     The whole head, with its empty line. `traceparent` replaces the client's; `stored_key` is put in the provider's
     header.
     """
+    body, form = step.body, step.form
+    if form is None or stored_key or traceparent or not isinstance(body, bytes):
+        return b"".join(_lines(step, stored_key, traceparent))
+    if form.lines is None:
+        form.lines = _around_length(_lines(step, "", ""))
+    before, after = form.lines
+    return b"%b%d%b" % (before, len(body), after) if after else before
+
+
+def _lines(step: Step, stored_key: str, traceparent: str) -> list[bytes]:
     headers: Pairs = step.headers
     if traceparent:
         headers = [pair for pair in headers if pair[0].lower() != b"traceparent"]
@@ -36,7 +46,15 @@ def request_head(step: Step, *, stored_key: str = "", traceparent: str = "") -> 
     if "content-length" not in step.noted:
         lines.append(_framing(step))
     lines.append(b"\r\n")
-    return b"".join(lines)
+    return lines
+
+
+def _around_length(lines: list[bytes]) -> tuple[bytes, bytes]:
+    """What stands before and after the digits of `Content-Length`; all of it and nothing where there is none."""
+    for index, line in enumerate(lines):
+        if line[:15].lower() == b"content-length:":
+            return b"".join([*lines[:index], line[:15], b" "]), b"".join([b"\r\n", *lines[index + 1 :]])
+    return b"".join(lines), b""
 
 
 def _framing(step: Step) -> bytes:

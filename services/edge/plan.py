@@ -9,15 +9,18 @@ one has a single step and a single attempt once its first byte has left.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
 from services.contracts.router.values import Provider, Retries, Target, Timeouts
-from services.dialects.request import RequestFacts
+from services.dialects.request import RequestFacts, RequestForm
 from services.edge.headers import Noted
 from services.edge.options import Options
 from services.edge.upstream.origin import Origin
+
+if TYPE_CHECKING:
+    from services.edge.answers.key import KeySeed
 
 Surface = Literal["native", "universal", "unified", "websocket"]
 
@@ -31,6 +34,24 @@ class StreamedBody(msgspec.Struct, frozen=True):
     pieces: AsyncIterator[bytes]
     length_bytes: int | None
     beginning: bytes
+
+
+class StepForm:
+    """
+    What requests with the same head have in common as a step: the step without its body, and what is made of it once.
+
+    `ttl_s`: how long answers are stored, where the body does not matter to it. `lines`: the request's head for the
+    provider, before and after the digits of its length.
+    """
+
+    __slots__ = ("lines", "request", "seed", "step", "ttl_s")
+
+    def __init__(self, step: Step, request: RequestForm) -> None:
+        self.step = step
+        self.request = request
+        self.seed: KeySeed | None = None
+        self.ttl_s: int | None = None
+        self.lines: tuple[bytes, bytes] | None = None
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -56,6 +77,7 @@ class Step(msgspec.Struct, frozen=True):
     timeouts: Timeouts
     key_alias: str
     """Alias of the stored key to inject; empty: the client brought its own, or none is stored."""
+    form: StepForm | None = None
 
 
 Plan = tuple[Step, ...]

@@ -33,13 +33,32 @@ Role = tuple[bytes, bool, bool]
 """The name in lower case; whether it says whose call it is; whether it shapes the answer."""
 
 
+class KeySeed:
+    """All of a key but the body: what requests with the same head have in common."""
+
+    __slots__ = ("_hashed", "_is_whole")
+
+    def __init__(self, tenancy: object, question: object, shaping: object, *, is_whole: bool) -> None:
+        self._hashed = blake2b(msgspec.msgpack.encode((tenancy, question, shaping)), digest_size=KEY_BYTES)
+        self._is_whole = is_whole
+        """The body is not part of it."""
+
+    def key(self, body: bytes) -> bytes:
+        """The key of a request with this body. An array says where it ends, so a body may follow it as it is."""
+        if self._is_whole:
+            return self._hashed.digest()
+        hashed = self._hashed.copy()
+        hashed.update(body)
+        return hashed.digest()
+
+
 class AnswerKeys:
     """Makes keys; one per edge, since it remembers what the headers of a gateway's providers are to a key."""
 
     def __init__(self) -> None:
         self._roles: dict[tuple[tuple[str, ...], str, tuple[str, ...]], _Roles] = {}
 
-    def key(
+    def seed(
         self,
         *,
         gateway: Gateway,
@@ -48,12 +67,11 @@ class AnswerKeys:
         method: str,
         target: bytes,
         headers: Sequence[Pair],
-        body: bytes,
         own_key: str = "",
         stored_key_alias: str = "",
-    ) -> bytes:
+    ) -> KeySeed:
         """
-        The key of a request as it goes to the provider.
+        The seed for requests as they go to the provider.
 
         `own_key` is the client's `cf-aig-cache-key`, empty without one. `stored_key_alias` names the stored key that
         will be injected. The coding that a client accepts is always part: a stored answer is replayed in the coding it
@@ -67,8 +85,8 @@ class AnswerKeys:
         tenancy = (gateway.account, gateway.name, gateway.cache.epoch, provider.name, caller)
         if own_key:
             codings = [value for name, value in shaping if name == b"accept-encoding"]
-            return _hash(tenancy, own_key.encode("utf-8", "surrogateescape"), codings)
-        return _hash(tenancy, (method, base_url, path, rest, provider.headers), shaping, body)
+            return KeySeed(tenancy, own_key.encode("utf-8", "surrogateescape"), codings, is_whole=True)
+        return KeySeed(tenancy, (method, base_url, path, rest, provider.headers), shaping, is_whole=False)
 
     def _counted(self, headers: Sequence[Pair], gateway: Gateway, provider: Provider) -> tuple[list[Pair], list[Pair]]:
         """The headers that say whose call this is, and those that shape its answer."""
@@ -120,10 +138,3 @@ def _split_query(query: bytes, key_name: str) -> Pair:
     parameters = query.split(b"&")
     keys = [parameter for parameter in parameters if parameter.startswith(prefix)]
     return b"&".join(keys), b"&".join([parameter for parameter in parameters if not parameter.startswith(prefix)])
-
-
-def _hash(tenancy: object, question: object, shaping: object, body: bytes = b"") -> bytes:
-    """An array says where it ends, so a body may follow it as it is."""
-    hashed = blake2b(msgspec.msgpack.encode((tenancy, question, shaping)), digest_size=KEY_BYTES)
-    hashed.update(body)
-    return hashed.digest()

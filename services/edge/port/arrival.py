@@ -2,14 +2,12 @@
 Arrival: one request as it came in, before anybody has judged it.
 
 aiohttp's own request class parses the URL, keeps peer names and caches on each request; a gateway wants the
-octets. So the low-level server is given this class as its request factory: method, raw target, raw headers, the
-payload stream, and the connection to answer on. The two underscored methods are what aiohttp's
-connection loop calls on every request.
+octets: method, raw target, raw headers, the payload stream, and the connection to answer on. The underscored
+methods are what aiohttp calls of the request under way.
 """
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -19,15 +17,21 @@ from aiohttp.http import RawRequestMessage
 
 if TYPE_CHECKING:
     from services.edge.port.connection import Connection
+    from services.edge.port.head import Head
 
 
 class Arrival:
-    """One request. `target` is the request line's, octet for octet (undecodable octets as surrogates)."""
+    """
+    One request. `target` is the request line's, octet for octet (undecodable octets as surrogates).
+
+    `head` is set where the next request may have the same one; `body` where it came whole with that head.
+    """
 
     __slots__ = (
-        "_task",
         "arrived_s",
+        "body",
         "connection",
+        "head",
         "headers",
         "is_chunked",
         "is_http_1_0",
@@ -44,8 +48,9 @@ class Arrival:
         message: RawRequestMessage,
         payload: StreamReader,
         connection: Connection,
-        writer: object,
-        task: asyncio.Task[None],
+        *,
+        head: Head | None = None,
+        body: bytes | None = None,
     ) -> None:
         self.method: str = message.method
         self.target: str = message.path
@@ -53,12 +58,13 @@ class Arrival:
         self.headers: Mapping[str, str] = message.headers
         self.payload = payload
         self.connection = connection
-        self.is_http_1_0 = message.version == HttpVersion10
+        self.is_http_1_0 = message.version is HttpVersion10 or message.version == HttpVersion10
         self.is_chunked = bool(message.chunked)
         self.is_last = bool(message.should_close)
         self.is_upgrade = bool(message.upgrade)
+        self.head = head
+        self.body = body
         self.arrived_s = time.monotonic()
-        self._task: asyncio.Task[None] | None = task
 
     def _finish(self) -> None:
         """aiohttp: the answer is about to be written. Nothing of ours is left to clean up."""

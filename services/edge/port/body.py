@@ -51,7 +51,9 @@ def refuse_lost_codings(arrival: Arrival) -> None:
 
 
 def arrived_whole(arrival: Arrival) -> bytes | None:
-    """The body if all of it is here already, which is the common case and costs no wait; else None."""
+    """The body if all of it is here already; else None."""
+    if arrival.body is not None:
+        return arrival.body
     return arrival.payload.read_nowait(-1) if arrival.payload.is_eof() else None
 
 

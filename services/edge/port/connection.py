@@ -6,9 +6,11 @@ broke, cancel a handler whose client left even when others wait for its work, an
 sending, so that it never reads the answer. So: refusals in our own shape and without content, bounds on all of
 a head, and an end that lets the client read what was said (RFC 9112, 9.6).
 
-Hazard: this class extends aiohttp's connection loop at its seams (`data_received`, `connection_made`,
-`connection_lost`, `force_close`, `handle_error` and its queue of messages); the suite in tests/protocol/port pins
-what it relies on.
+aiohttp's own loop makes a task and a writer for each request; here the connection's one task answers, and a head that
+is the last one again is not parsed again (head.py).
+
+Hazard: this class extends aiohttp's connection at its seams (`start`, `data_received`, `connection_made`,
+`connection_lost`, `force_close`, and its queue of messages); the suite in tests/protocol/port pins what it relies on.
 """
 
 from __future__ import annotations
@@ -19,17 +21,19 @@ import struct
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
+from aiohttp.http import RawRequestMessage
 from aiohttp.http_exceptions import LineTooLong
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
-from aiohttp.web_protocol import RequestHandler, _ErrInfo
+from aiohttp.web_protocol import ERROR, RequestHandler, _ErrInfo
 
+from services.edge.port.arrival import Arrival
 from services.edge.port.bounds import PortBounds
+from services.edge.port.head import Head, recurring_head
 from services.edge.port.reply import Reply, refusal_bytes
 from services.edge.port.request_line import plain_line
 from services.kit.errors import BodyTimeout, HeadTooLarge, Malformed, NarrowsError, Overloaded
 
 if TYPE_CHECKING:
-    from services.edge.port.arrival import Arrival
     from services.edge.port.server import DataPort
 
 _NO_LINGER = struct.pack("ii", 1, 0)
@@ -51,6 +55,7 @@ class Connection(RequestHandler):
 
     __slots__ = (
         "_end_timer",
+        "_head",
         "_head_bytes",
         "_head_timer",
         "_heard_bytes",
@@ -58,6 +63,7 @@ class Connection(RequestHandler):
         "_is_parting",
         "_payload",
         "_port",
+        "_recurring",
         "_target",
         "bounds",
         "is_gone",
@@ -71,6 +77,10 @@ class Connection(RequestHandler):
         self._payload: StreamReader = EMPTY_PAYLOAD
         """Of the last head that came: while it is not at its end, what comes is a body."""
         self._target = ""
+        self._head: Head | None = None
+        """The last one, if the next request may have the same."""
+        self._recurring: tuple[Head, bytes] | None = None
+        """A request that has come with it, and its body."""
         self._head_bytes = 0
         self._head_timer: asyncio.TimerHandle | None = None
         self._end_timer: asyncio.TimerHandle | None = None
@@ -96,6 +106,8 @@ class Connection(RequestHandler):
         if self._is_deaf:
             self._heard_bytes += len(data)
             return
+        if self._head is not None and self._takes_recurring(self._head, data):
+            return
         is_head = self._payload.is_eof()
         if is_head and not data.isascii():
             data, target = plain_line(data)
@@ -103,7 +115,7 @@ class Connection(RequestHandler):
         count = self._request_count
         super().data_received(data)
         if self._request_count != count:
-            self._note_heads(len(data), self._request_count - count)
+            self._note_heads(data, self._request_count - count)
         elif is_head and data:
             self._note_partial_head(len(data))
 
@@ -165,35 +177,112 @@ class Connection(RequestHandler):
         if transport is not None and not self.is_gone:
             self._watch_end(transport)
 
-    def handle_error(  # type: ignore[override]  # aiohttp only calls prepare, write_eof and keep_alive of what this returns
-        self, request: Arrival, status: int = 500, exc: BaseException | None = None, message: str | None = None
-    ) -> Reply:
-        """The answer to what is no request (`status` 400), and to a defect of ours. Never says what was in it."""
-        reply = Reply(request, is_last=True)
-        error = _refusal(status, exc, self.bounds)
+    # The loop: one request after the other.
+
+    async def start(self) -> None:
+        """Answer requests until the connection ends; aiohttp makes this the connection's task."""
+        try:
+            while not self._is_ending():
+                arrival, fault = await self._next()
+                reply = self._refuse(arrival, fault) if fault is not None else await self._answered(arrival)
+                if reply.is_last:
+                    self.part()
+                elif not arrival.payload.is_eof():
+                    self.force_close()
+                if self._is_ending():
+                    break
+                self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+                if self._keepalive_handle is None:
+                    self._keepalive_handle = self._loop.call_at(
+                        self._next_keepalive_close_time, self._process_keepalive
+                    )
+        except asyncio.CancelledError:
+            self.force_close()
+            raise
+        if not self._is_parting and self.transport is not None:
+            self._task_handler = None
+            self.transport.close()
+
+    def _is_ending(self) -> bool:
+        return self._force_close or self._close
+
+    async def _next(self) -> tuple[Arrival, _ErrInfo | None]:
+        """The next request; with what is wrong with it if it is none."""
+        if not self._messages:
+            self._waiter = self._loop.create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        if self._recurring is not None:
+            (head, body), self._recurring = self._recurring, None
+            return Arrival(head.message, EMPTY_PAYLOAD, self, head=head, body=body), None
+        message, payload = self._messages.popleft()
+        if self._parser is not None:
+            self._parser.message_consumed()
+        if self._buffer_paused and len(self._messages) <= self._msg_queue_resume_size:
+            self._resume_reading_if_drained()
+        if isinstance(message, _ErrInfo):
+            return Arrival(ERROR, payload, self), message
+        is_recurring = self._head is not None and self._head.message is message
+        return Arrival(message, payload, self, head=self._head if is_recurring else None), None
+
+    async def _answered(self, arrival: Arrival) -> Reply:
+        self._request_in_progress = True
+        self._current_request = arrival  # type: ignore[assignment]  # aiohttp only cancels it
+        try:
+            reply = await self._port.answer(arrival)
+        finally:
+            self._current_request = None
+            self._request_in_progress = False
+            if self._handler_waiter is not None:
+                self._handler_waiter.set_result(None)
+        if self._upgraded:
+            # It feeds the parser with what came behind an upgrade that was not made.
+            await self.finish_response(arrival, reply, None)  # type: ignore[arg-type]  # as below
+        return reply
+
+    def _refuse(self, arrival: Arrival, fault: _ErrInfo) -> Reply:
+        """The answer to what is no request. Never says what was in it."""
+        reply = Reply(arrival, is_last=True)
+        error = _refusal(fault.exc, self.bounds)
         reply.send(refusal_bytes(error, log_id=self._port.new_log_id()))
-        if status == 400:
-            self._port.refused(error)
-        else:
-            self._port.report_defect(exc)
+        self._port.refused(error)
         return reply
 
     # Heads, whole and in part.
 
-    def _note_heads(self, size_bytes: int, count: int) -> None:
+    def _takes_recurring(self, head: Head, segment: bytes) -> bool:
+        """Whether the segment is the last head again with a whole body, come while nothing else is under way."""
+        waiter = self._waiter
+        if waiter is None or self._head_bytes or waiter.done():
+            return False
+        body = head.body_of(segment)
+        if body is None:
+            return False
+        self._recurring = head, body
+        waiter.set_result(None)
+        return True
+
+    def _note_heads(self, segment: bytes, count: int) -> None:
         """New messages stand at the end of the queue; the last one's body may still be on its way."""
-        head_bytes, self._head_bytes = self._head_bytes + size_bytes, 0
+        is_one_whole = not self._head_bytes and count == 1 and self._payload.is_eof()
+        head_bytes, self._head_bytes = self._head_bytes + len(segment), 0
+        self._head = None
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
         if isinstance(self._messages[-1][0], _ErrInfo):
             self._note_unreadable()
             return
-        if self._target:
+        is_mended = bool(self._target)
+        if is_mended:
             self._put_back_target(len(self._messages) - count)
         if head_bytes > self.bounds.head_bytes:
             self._refuse_large_heads(len(self._messages) - count)
-        self._payload = self._messages[-1][1]
+        message, self._payload = self._messages[-1]
+        if is_one_whole and not is_mended and isinstance(message, RawRequestMessage) and self._payload.is_eof():
+            self._head = recurring_head(segment, message)
 
     def _note_unreadable(self) -> None:
         """What came last is not HTTP. In the middle of a body, that body's reader must hear of it, or it would wait."""
@@ -268,7 +357,7 @@ class Connection(RequestHandler):
             transport.abort()
 
 
-def _refusal(status: int, cause: BaseException | None, bounds: PortBounds) -> NarrowsError:
+def _refusal(cause: BaseException | None, bounds: PortBounds) -> NarrowsError:
     if isinstance(cause, NarrowsError):
         return cause
     if isinstance(cause, LineTooLong) or getattr(cause, "message", "") == _TOO_MANY_HEADERS:
@@ -276,9 +365,7 @@ def _refusal(status: int, cause: BaseException | None, bounds: PortBounds) -> Na
             f"the request line and each header may have {bounds.header_bytes} bytes, and there may be"
             f" {bounds.headers} headers"
         )
-    if status == 400:
-        return Malformed("the request's head is not valid HTTP/1.1")
-    return NarrowsError("the gateway failed; its log has the reason")
+    return Malformed("the request's head is not valid HTTP/1.1")
 
 
 def _head_bytes(message: Any) -> int:

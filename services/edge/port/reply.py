@@ -1,8 +1,8 @@
 """
 Reply: the answer to one request, written to the client as bytes.
 
-Nothing is added that a provider did not say: no Server, no Date, no Content-Type. aiohttp's loop asks an
-answer for `prepare`, `write_eof` and `keep_alive`; by then everything has been written. Hazard: a broken answer
+Nothing is added that a provider did not say: no Server, no Date, no Content-Type. aiohttp asks an answer
+for `prepare` and `write_eof` behind an upgrade; by then everything has been written. Hazard: a broken answer
 must not look whole, so `break_off` ends without the framing's end, and whether the connection closes is decided once,
 when the head is written (`decide`).
 """
@@ -56,11 +56,6 @@ class Reply:
         self.is_last = is_last
         self.is_started = False
         self.bytes_sent = 0
-
-    @property
-    def keep_alive(self) -> bool:
-        """Whether another request may follow on this connection."""
-        return not self.is_last
 
     @property
     def is_gone(self) -> bool:
@@ -122,6 +117,4 @@ class Reply:
         """aiohttp: everything has been written already."""
 
     async def write_eof(self) -> None:
-        """aiohttp: everything has been written already; after the last answer the connection ends."""
-        if self.is_last:
-            self._connection.part()
+        """aiohttp: everything has been written already."""

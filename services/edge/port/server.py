@@ -48,7 +48,6 @@ class DataPort(Server):
         self.bounds = bounds or PortBounds()
         super().__init__(
             cast(Any, answer),
-            request_factory=cast(Any, self._arrive),
             handler_cancellation=False,  # Connection cancels the handler itself, unless others wait for its work
             access_log=None,
             auto_decompress=False,
@@ -59,6 +58,7 @@ class DataPort(Server):
             read_bufsize=self.bounds.buffered_bytes,
             tcp_keepalive=True,
         )
+        self.answer = answer
         self.connections_max = connections_max
         self.new_log_id = new_log_id
         self.refused = refused
@@ -139,6 +139,3 @@ class DataPort(Server):
         _LOG.error(
             "a request failed inside the gateway: %s", name, exc_info=(type(hidden), hidden, error.__traceback__)
         )
-
-    def _arrive(self, message: Any, payload: Any, connection: Any, writer: object, task: Any) -> Arrival:
-        return Arrival(message, payload, connection, writer, task)

@@ -2,7 +2,8 @@
 Stage 2, authenticate: is the caller allowed to use this gateway?
 
 Only hashes of tokens are known here. Every token's hash is compared in constant time, and all of them each
-time, so how long an answer takes says nothing. `Authorization` stays the provider's; ours is `cf-aig-authorization`.
+time, so how long an answer takes says nothing. A connection whose head is the last one again, octet for octet and under
+the same snapshot, has presented the same token. `Authorization` stays the provider's; ours is `cf-aig-authorization`.
 """
 
 from __future__ import annotations
@@ -29,15 +30,23 @@ _ANONYMOUS = Authenticated("")
 
 def authenticate(exchange: Exchange) -> None:
     """Writes `authenticated`. Raises Unauthenticated."""
+    head = exchange.arrival.head
+    if head is None or head.authenticated is None:
+        exchange.authenticated = _authenticated(exchange)
+        if head is not None:
+            head.authenticated = exchange.authenticated
+    else:
+        exchange.authenticated = head.authenticated
+
+
+def _authenticated(exchange: Exchange) -> Authenticated:
     gateway = exchange.resolved.gateway
     if not gateway.tokens and not gateway.is_authentication_required:
-        exchange.authenticated = _ANONYMOUS
-        return
+        return _ANONYMOUS
     presented = exchange.resolved.headers.options.get("authorization", "") or _in_subprotocol(exchange.arrival)
     if not presented and not gateway.is_authentication_required:
-        exchange.authenticated = _ANONYMOUS
-        return
-    exchange.authenticated = Authenticated(_token_name(gateway, presented))
+        return _ANONYMOUS
+    return Authenticated(_token_name(gateway, presented))
 
 
 def _in_subprotocol(arrival: Arrival) -> str:

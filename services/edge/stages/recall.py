@@ -57,7 +57,7 @@ class Recaller:
         Writes `recalled`. Raises FirstByteTimeout when joined and the other request's answer does not begin in time.
         """
         step = exchange.received.plan[0]
-        ttl_s = effective_ttl_s(step, exchange.resolved.gateway)
+        ttl_s = _ttl_s(step, exchange.resolved.gateway)
         if ttl_s == 0 or not isinstance(step.body, bytes) or exchange.admitted.first_refusal is not None:
             exchange.recalled = _BYPASS
             return
@@ -122,22 +122,37 @@ class Recaller:
                 return _ALONE
 
     def _key(self, exchange: Exchange, step: Step, body: bytes) -> bytes:
-        return self._keys.key(
+        form = step.form
+        if form is not None and form.seed is not None:
+            return form.seed.key(body)
+        seed = self._keys.seed(
             gateway=exchange.resolved.gateway,
             provider=step.provider,
             base_url=step.base_url,
             method=step.method,
             target=step.target,
             headers=step.headers,
-            body=body,
             own_key=step.options.cache_key,
             stored_key_alias=step.key_alias,
         )
+        if form is not None:
+            form.seed = seed
+        return seed.key(body)
 
     def _span(self, exchange: Exchange) -> Span | None:
         if exchange.span is None:
             return None
         return self._tracer.start(SpanName.RECALL, parent=exchange.span.traceparent)
+
+
+def _ttl_s(step: Step, gateway: Gateway) -> int:
+    """As `effective_ttl_s`, worked out once for all requests with the same head, unless their model matters."""
+    form = step.form
+    if form is None or gateway.cache.include_models:
+        return effective_ttl_s(step, gateway)
+    if form.ttl_s is None:
+        form.ttl_s = effective_ttl_s(step, gateway)
+    return form.ttl_s
 
 
 def effective_ttl_s(step: Step, gateway: Gateway) -> int:

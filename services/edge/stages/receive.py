@@ -31,6 +31,10 @@ from services.kit.errors import MethodNotAllowed, NotBuilt
 SMALL_BODY_BYTES = 64 * 1024
 
 
+Taken = tuple[bytes | StreamedBody, BodyReader | None, int]
+"""A body, who reads it if it streams, and how many bytes of it are held."""
+
+
 class Received(msgspec.Struct, frozen=True):
     """The plan, and the body as held (empty when it streams). `reader` counts a streamed body."""
 
@@ -52,8 +56,9 @@ class Receiver:
         """Writes `received`. Raises NotBuilt, MethodNotAllowed, BodyTooLarge, BodyTimeout, Malformed, Overloaded."""
         _refuse_unbuilt(exchange)
         is_universal = exchange.resolved.address.kind == "universal"
-        is_needed_whole = is_universal or native.needs_whole_body(exchange)
-        body, reader, held = await self._take(exchange, is_needed_whole=is_needed_whole)
+        body, reader, held = self._take_here(exchange.arrival) or await self._take(
+            exchange, is_needed_whole=is_universal or native.needs_whole_body(exchange)
+        )
         try:
             if is_universal:
                 assert isinstance(body, bytes)
@@ -69,18 +74,23 @@ class Receiver:
         """The held body is not needed any more."""
         self._memory.give(received.bytes_held)
 
-    async def _take(
-        self, exchange: Exchange, *, is_needed_whole: bool
-    ) -> tuple[bytes | StreamedBody, BodyReader | None, int]:
-        arrival = exchange.arrival
+    def _take_here(self, arrival: Arrival) -> Taken | None:
+        """A body that is all here, which is the common case and costs no wait."""
         refuse_lost_codings(arrival)
         here = arrived_whole(arrival)
-        length = len(here) if here is not None else declared_length(arrival)
+        if here is None:
+            return None
+        size_bytes = len(here)
+        if size_bytes > self._body_bytes_max:
+            raise too_large(self._body_bytes_max)
+        self._memory.take(size_bytes)
+        return here, None, size_bytes
+
+    async def _take(self, exchange: Exchange, *, is_needed_whole: bool) -> Taken:
+        arrival = exchange.arrival
+        length = declared_length(arrival)
         if length is not None and length > self._body_bytes_max:
             raise too_large(self._body_bytes_max)
-        if here is not None:
-            self._memory.take(len(here))
-            return here, None, len(here)
         is_held = is_needed_whole or (length is not None and length <= SMALL_BODY_BYTES)
         reader = BodyReader(
             arrival,

@@ -3,7 +3,8 @@ Stage 1, resolve: whose request is this, and which provider is it for?
 
 Everything is answered from the snapshot in memory; the exchange keeps that snapshot, so a configuration that changes
 meanwhile does not change a request under way. Options are read here too, because a malformed one is refused
-before anything else happens. Once the gateway is known, a refusal has its row in that gateway's log.
+before anything else happens. Once the gateway is known, a refusal has its row in that gateway's log. A head that comes
+again under the same snapshot means what it meant.
 """
 
 from __future__ import annotations
@@ -43,6 +44,10 @@ def resolve(exchange: Exchange, *, configuration: Configuration, sorter: HeaderS
     if snapshot is None:
         raise NotReady("this edge has no configuration yet", retry_after_s=1)
     arrival = exchange.arrival
+    head = arrival.head
+    if head is not None and head.resolved is not None and head.resolved.snapshot is snapshot:
+        exchange.resolved = head.resolved
+        return
     address, gateway = _gateway_of(arrival, configuration)
     headers = sorter.sort(arrival.raw_headers, are_cookies_forwarded=gateway.are_cookies_forwarded)
     provider, options, refusal = None, NOTHING, None
@@ -55,6 +60,8 @@ def resolve(exchange: Exchange, *, configuration: Configuration, sorter: HeaderS
     exchange.resolved = Resolved(snapshot, gateway, address, provider, headers, options)
     if refusal is not None:
         raise refusal
+    if head is not None:
+        head.note_resolved(exchange.resolved)
 
 
 def find_provider(snapshot: Snapshot, gateway: Gateway, name: str) -> Provider:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from services.contracts.router.values import Gateway
 from services.edge.exchange import Exchange
 from services.edge.options import Options, retries_of
-from services.edge.plan import Step, StreamedBody
+from services.edge.plan import Step, StepForm, StreamedBody
 from services.edge.surfaces.steps import StepBuilder, StepDraft
 
 
@@ -35,18 +35,27 @@ def _may_be_cached(options: Options, gateway: Gateway) -> bool:
 
 def step(exchange: Exchange, body: bytes | StreamedBody, *, builder: StepBuilder) -> Step:
     """The one step. Raises Malformed (dot segments, host parts), KeyUnavailable, NotBuilt."""
+    head = exchange.arrival.head
+    form = head.step_form if head is not None else None
+    if form is None:
+        form = _form(exchange, builder)
+        if head is not None:
+            head.step_form = form
+    return builder.build(form, body)
+
+
+def _form(exchange: Exchange, builder: StepBuilder) -> StepForm:
     resolved = exchange.resolved
     assert resolved.provider is not None
     address, headers = resolved.address, resolved.headers
     draft = StepDraft(
-        0,
-        resolved.provider,
-        exchange.arrival.method,
-        address.path,
-        address.query,
-        headers.passing,
-        headers.noted,
-        body,
-        resolved.options,
+        index=0,
+        provider=resolved.provider,
+        method=exchange.arrival.method,
+        path=address.path,
+        query=address.query,
+        headers=headers.passing,
+        noted=headers.noted,
+        options=resolved.options,
     )
-    return builder.build(draft, resolved.gateway)
+    return builder.form(draft, resolved.gateway)

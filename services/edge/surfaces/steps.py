@@ -3,7 +3,8 @@ Steps: from what a client asked to one complete step of a plan.
 
 All surfaces build their steps here, so the rules hold on each of them: where a path goes, that no dot segment
 passes, that a stored key is injected only where the client sent none, and that a gateway's own headers replace the
-client's. Where a path goes is worked out once and remembered, because clients call the same few paths.
+client's. Where a path goes is worked out once and remembered, because clients call the same few paths; and what a
+head decides of a step is a `StepForm`, made once for all requests with that head.
 """
 
 from __future__ import annotations
@@ -11,13 +12,14 @@ from __future__ import annotations
 import re
 
 import msgspec
+from msgspec.structs import replace
 
 from services.contracts.router.values import Gateway, Provider, Target
-from services.dialects.request import RequestReader
+from services.dialects.request import RequestFacts, RequestReader, request_form
 from services.dialects.target import has_dot_segment, resolve_target
 from services.edge.headers import HeaderSorter, Noted, noted_of
 from services.edge.options import Options, retries_of, timeouts_of
-from services.edge.plan import Step, StreamedBody
+from services.edge.plan import Step, StepForm, StreamedBody
 from services.edge.upstream.origin import Origin
 from services.kit.errors import Malformed
 
@@ -28,7 +30,7 @@ _NOT_IN_TARGET = re.compile(rb"[\x00-\x20\x7f]")
 
 
 class StepDraft(msgspec.Struct, frozen=True):
-    """What a surface knows of a step. `options` are complete: the step's over the request's."""
+    """What a surface knows of a step before its body. `options` are complete: the step's over the request's."""
 
     index: int
     provider: Provider
@@ -37,7 +39,6 @@ class StepDraft(msgspec.Struct, frozen=True):
     query: str
     headers: list[tuple[bytes, bytes]]
     noted: Noted
-    body: bytes | StreamedBody
     options: Options
 
 
@@ -59,36 +60,41 @@ class StepBuilder:
         self._reader = reader
         self._destinations: dict[tuple[str, str, str, str], Destination] = {}
 
-    def build(self, draft: StepDraft, gateway: Gateway) -> Step:
-        """The complete step. Raises Malformed, UpstreamAddressRefused."""
-        provider, body = draft.provider, draft.body
+    def form(self, draft: StepDraft, gateway: Gateway) -> StepForm:
+        """All of the step but its body. Raises Malformed, UpstreamAddressRefused."""
         destination = self._destination(draft, gateway)
         key_alias = _key_alias(draft)
         headers, noted = _headers(draft, is_key_stored=key_alias != "")
-        return Step(
-            draft.index,
-            provider,
-            destination.base_url,
-            destination.origin,
-            destination.watched,
-            draft.method,
-            destination.target + _plain(draft.query) if draft.query else destination.target,
-            draft.path,
-            headers,
-            noted,
-            body,
-            self._reader.read(
-                provider.dialect,
-                draft.path,
-                body if isinstance(body, bytes) else body.beginning,
-                draft.noted.get("content-type", b"").decode("latin-1"),
-                is_prefix=not isinstance(body, bytes),
-            ),
-            draft.options,
-            retries_of(draft.options, gateway.retries),
-            timeouts_of(draft.options, gateway.timeouts),
-            key_alias,
+        request = request_form(
+            draft.provider.dialect, draft.path, draft.noted.get("content-type", b"").decode("latin-1")
         )
+        step = Step(
+            index=draft.index,
+            provider=draft.provider,
+            base_url=destination.base_url,
+            origin=destination.origin,
+            watched=destination.watched,
+            method=draft.method,
+            target=destination.target + _plain(draft.query) if draft.query else destination.target,
+            path=draft.path,
+            headers=headers,
+            noted=noted,
+            body=b"",
+            facts=RequestFacts(request.format),
+            options=draft.options,
+            retries=retries_of(draft.options, gateway.retries),
+            timeouts=timeouts_of(draft.options, gateway.timeouts),
+            key_alias=key_alias,
+        )
+        return StepForm(step, request)
+
+    def build(self, form: StepForm, body: bytes | StreamedBody) -> Step:
+        """The complete step."""
+        if isinstance(body, bytes):
+            facts = self._reader.read(form.request, body)
+        else:
+            facts = self._reader.read(form.request, body.beginning, is_prefix=True)
+        return replace(form.step, body=body, facts=facts, form=form)
 
     def _destination(self, draft: StepDraft, gateway: Gateway) -> Destination:
         provider, path = draft.provider, draft.path

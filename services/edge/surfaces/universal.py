@@ -88,10 +88,9 @@ def _step(exchange: Exchange, index: int, wire: _WireStep, builder: StepBuilder)
         query=query,
         headers=headers,
         noted=noted_of(headers),
-        body=bytes(wire.query),
         options=over(_step_options(index, sorted_headers.options, wire.config), resolved.options),
     )
-    return builder.build(draft, resolved.gateway)
+    return builder.build(builder.form(draft, resolved.gateway), bytes(wire.query))
 
 
 def _step_options(index: int, header_options: dict[str, str], config: dict[str, Any]) -> Options:

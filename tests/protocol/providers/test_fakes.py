@@ -7,7 +7,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from services.dialects.request import RequestReader
+from services.dialects.request import RequestReader, request_form
 from services.dialects.usage import Usage, UsageReaders
 from tests.fakes.providers import anthropic, gemini, huggingface, openai, replicate
 from tests.fakes.providers.server import TOKENS_IN, TOKENS_OUT, Answering, serve
@@ -59,7 +59,7 @@ async def _usage(url: str, dialect: str, path: str, body: Any) -> Usage:
         aiohttp.ClientSession(auto_decompress=False, headers={"accept-encoding": "gzip"}) as session,
         session.request("GET" if body is None else "POST", f"{url}/{path}", json=body) as answer,
     ):
-        facts = REQUESTS.read(dialect, path.partition("?")[0], b"{}" if body is None else str(body).encode())
+        facts = REQUESTS.read(request_form(dialect, path.partition("?")[0]), b"{}" if body is None else str(body).encode())
         reader = UsageReaders().open(
             facts,
             status=answer.status,

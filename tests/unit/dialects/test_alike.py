@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from services.dialects.alike import Alike
 from services.dialects.fields import TEXT
 from services.dialects.formats import CHAT
-from services.dialects.request import RequestReader
+from services.dialects.request import RequestReader, request_form
 from services.dialects.tally import event_reader
 from services.dialects.usage import UsageReaders
 
-FACTS = RequestReader().read("openai", "chat/completions", b'{"model":"m"}')
+FACTS = RequestReader().read(request_form("openai", "chat/completions"), b'{"model":"m"}')
 
 
 def event(text: str, **more: object) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.dialects.request import RequestReader
+from services.dialects.request import RequestReader, request_form
 
 READER = RequestReader()
 CHAT = b'{"messages":[{"role":"user","content":"hi"}],"model":"gpt-5-mini","stream":true,"max_tokens":40}'
@@ -65,7 +65,7 @@ CHAT = b'{"messages":[{"role":"user","content":"hi"}],"model":"gpt-5-mini","stre
 def test_the_model_is_read_where_the_dialect_has_it(
     dialect: str, path: str, body: bytes, model: str, model_type: str
 ) -> None:
-    facts = READER.read(dialect, path, body)
+    facts = READER.read(request_form(dialect, path), body)
 
     assert (facts.model, facts.model_type) == (model, model_type)
 
@@ -80,12 +80,12 @@ def test_the_model_is_read_where_the_dialect_has_it(
     ],
 )
 def test_a_stream_is_asked_for_in_the_body_or_the_path(dialect: str, path: str, body: bytes) -> None:
-    assert READER.read(dialect, path, body).is_stream
+    assert READER.read(request_form(dialect, path), body).is_stream
 
 
 @pytest.mark.parametrize("body", [b'{"stream":false}', b'{"stream":"true"}', b'{"stream":1}', b"{}"])
 def test_anything_but_true_is_no_stream(body: bytes) -> None:
-    assert not READER.read("openai", "chat/completions", body).is_stream
+    assert not READER.read(request_form("openai", "chat/completions"), body).is_stream
 
 
 @pytest.mark.parametrize(
@@ -105,20 +105,20 @@ def test_anything_but_true_is_no_stream(body: bytes) -> None:
     ],
 )
 def test_the_most_output_tokens_are_those_of_all_answers(body: bytes, tokens_out_max: int | None) -> None:
-    assert READER.read("openai", "chat/completions", body).tokens_out_max == tokens_out_max
+    assert READER.read(request_form("openai", "chat/completions"), body).tokens_out_max == tokens_out_max
 
 
 @pytest.mark.parametrize(
     "body", [b"", b"not json", b"[1,2]", b'"x"', b"\xff\xfe", b'{"model":5,"stream":[]}', b'{"model":']
 )
 def test_a_body_of_another_shape_gives_fewer_facts_and_no_error(body: bytes) -> None:
-    facts = READER.read("openai", "chat/completions", body)
+    facts = READER.read(request_form("openai", "chat/completions"), body)
 
     assert (facts.model, facts.is_stream, facts.tokens_out_max) == ("", False, None)
 
 
 def test_one_field_of_a_wrong_type_leaves_the_others() -> None:
-    facts = READER.read("openai", "chat/completions", b'{"parameters":"odd","model":"m","max_tokens":3}')
+    facts = READER.read(request_form("openai", "chat/completions"), b'{"parameters":"odd","model":"m","max_tokens":3}')
 
     assert (facts.model, facts.tokens_out_max) == ("m", 3)
 
@@ -129,7 +129,7 @@ def test_a_form_names_its_model_before_its_files() -> None:
         b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\n\r\n\x00\x01\r\n--b--\r\n'
     )
 
-    facts = READER.read("openai", "audio/transcriptions", body, "multipart/form-data; boundary=b")
+    facts = READER.read(request_form("openai", "audio/transcriptions", "multipart/form-data; boundary=b"), body)
 
     assert (facts.model, facts.model_type) == ("whisper-1", "audio")
 
@@ -139,12 +139,12 @@ def test_a_form_names_its_model_before_its_files() -> None:
     [b"", b'name="model"', b'name="model"\r\n\r\n', b'name="model"\r\n\r\n' + b"x" * 300 + b"\r\n", b"\r\n\r\nx\r\n"],
 )
 def test_a_broken_form_names_no_model(body: bytes) -> None:
-    assert READER.read("openai", "audio/transcriptions", body, "multipart/form-data; boundary=b").model == ""
+    assert READER.read(request_form("openai", "audio/transcriptions", "multipart/form-data; boundary=b"), body).model == ""
 
 
 def test_the_beginning_of_a_body_tells_what_stands_in_it() -> None:
     body = b'{"messages":[{"model":"no","content":"a \\"model\\": { ["}],"model":"yes","stream":true,"max_tokens":12,"'
 
-    facts = READER.read("openai", "chat/completions", body, is_prefix=True)
+    facts = READER.read(request_form("openai", "chat/completions"), body, is_prefix=True)
 
     assert (facts.model, facts.is_stream, facts.tokens_out_max) == ("yes", True, 12)

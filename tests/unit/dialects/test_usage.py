@@ -13,7 +13,7 @@ import pytest
 import zstandard
 
 from services.dialects.ratios import RatioTable
-from services.dialects.request import RequestFacts, RequestReader
+from services.dialects.request import RequestFacts, RequestReader, request_form
 from services.dialects.usage import Usage, UsageReaders
 
 REQUESTS = RequestReader()
@@ -28,7 +28,7 @@ PREDICTIONS = ("replicate", "predictions")
 
 
 def facts(dialect: str, path: str, body: bytes = b'{"model":"m","messages":"0123456789"}') -> RequestFacts:
-    return REQUESTS.read(dialect, path, body)
+    return REQUESTS.read(request_form(dialect, path), body)
 
 
 def read(where: tuple[str, str], answer: bytes, content_type: str = JSON, **options: Any) -> Usage:

@@ -28,7 +28,9 @@ SHARED = Gateway("local", "main", cache=Cache(ttl_s=60, is_shared_across_keys=Tr
 
 
 def key(**changes: Any) -> bytes:
-    return AnswerKeys().key(**(REQUEST | changes))
+    request = REQUEST | changes
+    body = request.pop("body")
+    return AnswerKeys().seed(**request).key(body)
 
 
 def with_headers(*pairs: tuple[bytes, bytes]) -> list[tuple[bytes, bytes]]:
