@@ -65,11 +65,10 @@ class Capture:
         self._pieces.append(piece)
         self._size += len(piece)
 
-    def text(self) -> str:
-        """What was kept, as text; octets that are no UTF-8 are replaced."""
-        raw = b"".join(self._pieces)
+    def payload(self) -> tuple[str, bool]:
+        """What was kept, as text, and whether it is cut; octets that are no UTF-8 are replaced."""
+        raw = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
         if self._coding and self._coding != "identity":
-            decoded = decode_bounded(raw, self._coding, bytes_max=self._bytes_max)
-            self.is_cut = self.is_cut or len(decoded) >= self._bytes_max
-            raw = decoded
-        return raw.decode("utf-8", "replace")
+            raw = decode_bounded(raw, self._coding, bytes_max=self._bytes_max)
+            self.is_cut = self.is_cut or len(raw) >= self._bytes_max
+        return raw.decode("utf-8", "replace"), self.is_cut

@@ -22,24 +22,43 @@ _TIMINGS = tuple(
 """By the number of stages that have ended."""
 
 
-def own_headers(exchange: Exchange, step: Step | None, now_s: float) -> bytes:
-    """Header lines, each with its line end. `step`: who answered; None on a refusal before any step."""
-    is_resolved = step is not None or exchange.has("resolved")
+def own_headers(exchange: Exchange, step: Step, now_s: float) -> bytes:
+    """Header lines of an answer, each with its line end. `step`: who answered."""
+    event_id = step.options.event_id
+    lines = (
+        f"cf-aig-log-id: {exchange.log_id}\r\n{server_timing(exchange, now_s)}"
+        f"{_answerer(step.index, step.provider.name, step.facts.model)}"
+        f"{_event_line(event_id) if event_id else ''}"
+        f"cf-aig-config-version: {exchange.resolved.snapshot.version}\r\n"
+        f"cf-aig-cache-status: {exchange.recalled.status}\r\n"
+        f"{_degraded_line(exchange) if exchange.degraded else ''}{limit_headers(exchange.admitted)}"
+    )
+    return lines.encode("utf-8", "surrogateescape")
+
+
+def refusal_headers(exchange: Exchange, now_s: float) -> bytes:
+    """The same on a refusal, as far as the request has come."""
     lines = [f"cf-aig-log-id: {exchange.log_id}\r\n", server_timing(exchange, now_s)]
-    if step is not None:
-        lines.append(_answerer(step.index, step.provider.name, step.facts.model))
-    event_id = options_of(exchange, step).event_id
+    event_id = options_of(exchange, None).event_id
     if event_id:
-        lines.append(f"cf-aig-event-id: {event_id}\r\n")
-    if is_resolved:
+        lines.append(_event_line(event_id))
+    if exchange.has("resolved"):
         lines.append(f"cf-aig-config-version: {exchange.resolved.snapshot.version}\r\n")
     if exchange.has("recalled"):
         lines.append(f"cf-aig-cache-status: {exchange.recalled.status}\r\n")
     if exchange.degraded:
-        lines.append(f"cf-aig-degraded: {','.join(exchange.degraded)}\r\n")
+        lines.append(_degraded_line(exchange))
     if exchange.has("admitted"):
         lines.append(limit_headers(exchange.admitted))
     return "".join(lines).encode("utf-8", "surrogateescape")
+
+
+def _event_line(event_id: str) -> str:
+    return f"cf-aig-event-id: {event_id}\r\n"
+
+
+def _degraded_line(exchange: Exchange) -> str:
+    return f"cf-aig-degraded: {','.join(exchange.degraded)}\r\n"
 
 
 @lru_cache(maxsize=1024)  # the same models answer again and again
@@ -53,9 +72,20 @@ def server_timing(exchange: Exchange, now_s: float) -> str:
     """`Server-Timing` with milliseconds per stage and the wait for the provider (W3C Server Timing)."""
     arrived_s = before_s = exchange.arrival.arrived_s
     wait_s = exchange.provider_wait_s
+    own_ms = (now_s - arrived_s - wait_s) * 1000
+    marks = exchange.marks_s
+    if len(marks) == len(_MARKED):
+        resolve_s, receive_s, admit_s, recall_s = marks
+        return _TIMINGS[-1] % (
+            (resolve_s - arrived_s) * 1000,
+            (receive_s - resolve_s) * 1000,
+            (admit_s - receive_s) * 1000,
+            (recall_s - admit_s) * 1000,
+            wait_s * 1000,
+            own_ms,
+        )
     spent_ms: list[float] = []
-    for at_s in exchange.marks_s:
+    for at_s in marks:
         spent_ms.append((at_s - before_s) * 1000)
         before_s = at_s
-    own_ms = (now_s - arrived_s - wait_s) * 1000
     return _TIMINGS[len(spent_ms)] % (*spent_ms, wait_s * 1000, own_ms)

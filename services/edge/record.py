@@ -70,8 +70,10 @@ def log_row(exchange: Exchange, step: Step | None, bill: Bill, ending: Ending, *
     """The row. Needs `resolved`."""
     resolved, arrival = exchange.resolved, exchange.arrival
     gateway, address = resolved.gateway, resolved.address
-    options = options_of(exchange, step)
-    relayed = exchange.relayed if exchange.has("relayed") else None
+    options = step.options if step is not None else options_of(exchange, step)
+    relayed = getattr(exchange, "relayed", None)
+    recalled = getattr(exchange, "recalled", None)
+    authenticated = getattr(exchange, "authenticated", None)
     first_byte_s = relayed.first_byte_s if relayed is not None else None
     # In the order of the columns: named, these fields would cost more than the rest of the booking.
     return LogRow(
@@ -90,7 +92,7 @@ def log_row(exchange: Exchange, step: Step | None, bill: Bill, ending: Ending, *
         relayed.content_type[:_TEXT_MAX] if relayed is not None else "application/json",
         ending.status,
         ending.status < 400 and ending.ended == "done",
-        exchange.recalled.status if exchange.has("recalled") else "",
+        recalled.status if recalled is not None else "",
         step.index if step is not None else 0,
         exchange.attempts,
         round((ending.now_s - arrival.arrived_s) * 1000),
@@ -106,7 +108,7 @@ def log_row(exchange: Exchange, step: Step | None, bill: Bill, ending: Ending, *
         ending.ended,
         ending.error.code if ending.error is not None else 0,
         ",".join(exchange.degraded),
-        exchange.authenticated.token_name if exchange.has("authenticated") else "",
+        authenticated.token_name if authenticated is not None else "",
         options.event_id,
         _trace_id(exchange),
         _ENCODER.encode(options.metadata).decode() if options.metadata else "",
@@ -119,12 +121,13 @@ def log_row(exchange: Exchange, step: Step | None, bill: Bill, ending: Ending, *
 
 def log_body(exchange: Exchange, step: Step | None, row: LogRow) -> LogBody | None:
     """The payloads; None when nothing may be kept or there is none."""
-    capture = exchange.relayed.capture if exchange.has("relayed") else None
-    request = _request_capture(exchange, step)
+    relayed = getattr(exchange, "relayed", None)
+    capture = relayed.capture if relayed is not None else None
+    request = _request_payload(exchange, step)
     if capture is None and request is None:
         return None
-    request_text = request.text() if request is not None else ""
-    response_text = capture.text() if capture is not None else ""
+    request_text, is_request_cut = request if request is not None else ("", False)
+    response_text, is_response_cut = capture.payload() if capture is not None else ("", False)
     return LogBody(
         row.created_at_ms,
         row.id,
@@ -133,25 +136,32 @@ def log_body(exchange: Exchange, step: Step | None, row: LogRow) -> LogBody | No
         row.retention_days,
         request_text,
         response_text,
-        request is not None and request.is_cut,
-        capture is not None and capture.is_cut,
+        is_request_cut,
+        is_response_cut,
     )
 
 
-def _request_capture(exchange: Exchange, step: Step | None) -> Capture | None:
-    """The request's text as the provider got it: a held body's beginning, or what was kept of one in passing."""
+def _request_payload(exchange: Exchange, step: Step | None) -> tuple[str, bool] | None:
+    """
+    The request's text as the provider got it, and whether it is cut: a held body's beginning, or what was kept of one
+    in passing.
+    """
     if step is None:
         return None
-    if not isinstance(step.body, bytes):
+    body = step.body
+    if not isinstance(body, bytes):
         reader = exchange.received.reader
-        return reader.capture if reader is not None else None
+        return reader.capture.payload() if reader is not None and reader.capture is not None else None
     content_type, is_text = content_type_of(step.noted.get("content-type", b""))
-    if not step.body or not (is_text or (not content_type and looks_like_text(step.body))):
+    if not body or not (is_text or (not content_type and looks_like_text(body))):
         return None
-    coding = step.noted.get("content-encoding", b"").decode("latin-1").lower()
-    capture = Capture(bytes_max=exchange.resolved.gateway.logs.payload_bytes_max, coding=coding)
-    capture.add(step.body)
-    return capture
+    bytes_max = exchange.resolved.gateway.logs.payload_bytes_max
+    coding = step.noted.get("content-encoding")
+    if coding is None and len(body) <= bytes_max:
+        return body.decode("utf-8", "replace"), False
+    capture = Capture(bytes_max=bytes_max, coding=(coding or b"").decode("latin-1").lower())
+    capture.add(body)
+    return capture.payload()
 
 
 def _trace_id(exchange: Exchange) -> str:
@@ -163,7 +173,7 @@ def _trace_id(exchange: Exchange) -> str:
 
 
 def _bytes_in(exchange: Exchange) -> int:
-    if not exchange.has("received"):
+    received = getattr(exchange, "received", None)
+    if received is None:
         return 0
-    received = exchange.received
     return received.reader.bytes_read if received.reader is not None else len(received.body)

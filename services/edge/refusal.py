@@ -14,7 +14,7 @@ from services.dialects.errors import error_body, shape_of
 from services.dialects.formats import ErrorShape
 from services.edge.exchange import Exchange
 from services.edge.heads import answer_head, connection_line
-from services.edge.own_headers import own_headers
+from services.edge.own_headers import refusal_headers
 from services.edge.port.reply import error_lines
 from services.edge.surfaces.address import Address, parse_hosted, parse_target
 from services.kit.errors import NarrowsError
@@ -24,7 +24,7 @@ def refuse(exchange: Exchange, error: NarrowsError) -> None:
     """Write the error as the whole answer. Only before any byte of another answer."""
     reply, arrival = exchange.reply, exchange.arrival
     body = error_body(_shape(exchange), error)
-    own = own_headers(exchange, None, time.monotonic()) + error_lines(error)
+    own = refusal_headers(exchange, time.monotonic()) + error_lines(error)
     framing = b"Content-Type: application/json\r\nContent-Length: %d\r\n" % len(body) + connection_line(exchange)
     head = answer_head(error.http_status, b"", (), own=own, framing=framing)
     reply.send(head if arrival.method == "HEAD" else head + body)

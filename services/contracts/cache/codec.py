@@ -8,6 +8,7 @@ Hazard: `size_bytes` decides where a message is cut, so it must never guess belo
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 from typing import Any, TypeVar
 
 from narrows.cache.v1 import cache_pb2 as pb
@@ -122,10 +123,7 @@ def _chunks_size(chunks: tuple[bytes, ...]) -> int:
 
 
 def _headers_size(headers: HeaderPairs) -> int:
-    size_bytes = 3 * _ENTRY_BYTES * len(headers)
-    for name, value in headers:
-        size_bytes += len(name) + len(value)
-    return size_bytes
+    return 3 * _ENTRY_BYTES * len(headers) + sum(map(len, chain.from_iterable(headers)))
 
 
 def _text_size(text: str) -> int:

@@ -128,7 +128,8 @@ class Answers:
             elif (recall := recalls.get(item.call)) is not None:
                 recall.take(item)
             elif isinstance(item, Fill):
-                self.say(self._line(link), Leave(item.call), is_urgent=False)
+                self._line(link).say(Leave(item.call), is_urgent=False)
+                self._look_after_soon()
 
     def expired(self, link: Link[CacheCall], keys: Sequence[Hashable]) -> None:
         """See `Listener`."""
@@ -147,16 +148,14 @@ class Answers:
                 self._give_up(key)
         self._look_after_soon()
 
-    def say(self, line: Line, item: CacheCall, *, is_urgent: bool) -> bool:
+    def look_after(self) -> None:
         """See `Desk`."""
-        is_said = line.say(item, is_urgent=is_urgent)
-        if not line.is_clear:
-            self._look_after_soon()
-        return is_said
+        self._look_after_soon()
 
     def over(self, recall: Recall) -> None:
         """See `Desk`."""
-        if self._recalls.pop(recall.call, None) is not None and recall.line is not None:
+        is_known = self._recalls.pop(recall.call, None) is not None
+        if is_known and recall.line is not None and not recall.is_answered:
             recall.line.link.forget(recall.call)
 
     def keep_near(self, key: bytes, hit: Hit) -> None:
@@ -189,7 +188,7 @@ class Answers:
             recall.lose_session()
 
     def _look_after_soon(self) -> None:
-        if self._timer is None and any(not line.is_clear or not line.link.is_up for line in self._lines.values()):
+        if self._timer is None and any(line.has_waiting or not line.link.is_up for line in self._lines.values()):
             self._timer = asyncio.get_running_loop().call_later(LOOK_AFTER_EVERY_S, self._look_after)
 
     def _look_after(self) -> None:

@@ -14,7 +14,6 @@ for one caller.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Literal
 
 from services.contracts.cache.values import HeaderPairs
@@ -34,25 +33,38 @@ _HEADERS_NOT_REPLAYED = frozenset(
     )
 )
 
+_NAMES_MAX = 256
+_NAME_REMEMBERED_BYTES_MAX = 64
+
+Role = Literal["pass", "stop", "part"]
+
+
+class _Roles(dict[bytes, Role]):
+    """What a header is to a stored answer, by its name as it is spelled. Filled as names come."""
+
+    def __missing__(self, spelled: bytes) -> Role:
+        name = spelled.lower()
+        role: Role = "part" if name == b"content-range" else "stop" if name in _HEADERS_NOT_REPLAYED else "pass"
+        if len(spelled) <= _NAME_REMEMBERED_BYTES_MAX:
+            if len(self) >= _NAMES_MAX:
+                self.clear()
+            self[spelled] = role
+        return role
+
+
+_ROLES = _Roles()
+
 
 def is_cacheable(status: int, headers: Sequence[tuple[bytes, bytes]]) -> bool:
     """Whether an answer that begins like this may be kept."""
-    return status == 200 and "part" not in [_role(name) for name, _ in headers]
+    return status == 200 and "part" not in [_ROLES[pair[0]] for pair in headers]
 
 
 def replayed_headers(headers: Sequence[tuple[bytes, bytes]]) -> HeaderPairs:
     """What is kept of an answer's headers: in their order, case and number."""
-    replayed = [pair for pair in headers if _role(pair[0]) != "stop"]
+    replayed = [pair for pair in headers if _ROLES[pair[0]] != "stop"]
     named = _named_by_connection(headers) if len(replayed) < len(headers) else ()
     return tuple([pair for pair in replayed if pair[0].lower() not in named] if named else replayed)
-
-
-@lru_cache(maxsize=256)  # the same few names come with every answer
-def _role(name: bytes) -> Literal["pass", "stop", "part"]:
-    lower = name.lower()
-    if lower == b"content-range":
-        return "part"
-    return "stop" if lower in _HEADERS_NOT_REPLAYED else "pass"
 
 
 def _named_by_connection(headers: Sequence[tuple[bytes, bytes]]) -> frozenset[bytes]:

@@ -28,9 +28,9 @@ class Line:
         self._waiting_bytes = 0
 
     @property
-    def is_clear(self) -> bool:
-        """Nothing waits."""
-        return not self._waiting
+    def has_waiting(self) -> bool:
+        """Something waits."""
+        return bool(self._waiting)
 
     def say(self, item: CacheCall, *, is_urgent: bool) -> bool:
         """Say it now or soon; False if it will never be said."""

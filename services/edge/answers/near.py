@@ -9,6 +9,7 @@ Hazard: a purge reaches this cache only through the key, which holds the gateway
 from __future__ import annotations
 
 from collections import OrderedDict
+from itertools import chain
 
 from services.contracts.cache.values import Hit
 from services.kit.clock import Clock
@@ -48,7 +49,8 @@ class NearCache:
 
     def put(self, key: bytes, hit: Hit) -> None:
         """Keep an answer for the rest of its ttl; one that would fill the whole cache is not kept."""
-        self._forget(key)
+        if key in self._kept:
+            self._forget(key)
         size_bytes = _size_bytes(hit)
         if hit.ttl_left_s <= 0 or size_bytes > self._bytes_max:
             return
@@ -64,9 +66,6 @@ class NearCache:
 
 
 def _size_bytes(hit: Hit) -> int:
-    size_bytes = ENTRY_OVERHEAD_BYTES + len(hit.facts) + CHUNK_OVERHEAD_BYTES * len(hit.chunks)
-    for chunk in hit.chunks:
-        size_bytes += len(chunk)
-    for name, value in hit.headers:
-        size_bytes += len(name) + len(value)
-    return size_bytes
+    chunks = hit.chunks
+    contents = sum(map(len, chunks)) + sum(map(len, chain.from_iterable(hit.headers)))
+    return ENTRY_OVERHEAD_BYTES + len(hit.facts) + CHUNK_OVERHEAD_BYTES * len(chunks) + contents

@@ -63,8 +63,8 @@ class Desk(Protocol):
         """A whole answer for the near cache."""
         ...
 
-    def say(self, line: Line, item: CacheCall, *, is_urgent: bool) -> bool:
-        """Say something on this line; False if it will never be said."""
+    def look_after(self) -> None:
+        """Something waits to be said."""
         ...
 
 
@@ -113,6 +113,11 @@ class Recall:
         """All that was said so far reaches the cache service."""
         self._unwatched: Callable[[], object] | None = None
         self._waiter: asyncio.Future[None] | None = None
+
+    @property
+    def is_answered(self) -> bool:
+        """The cache service has answered the question; a joiner is told more later, and owes it no deadline."""
+        return self._first is not None
 
     async def first(self) -> First:
         """What the cache says; a degraded miss if it says nothing within 100 ms."""
@@ -300,7 +305,10 @@ class Recall:
         What nobody has joined can leave a little later, in company.
         """
         if self.line is not None and self._is_heard:
-            self._is_heard = self._desk.say(self.line, item, is_urgent=self.has_joiners)
+            line = self.line
+            self._is_heard = line.say(item, is_urgent=self.has_joiners)
+            if line.has_waiting:
+                self._desk.look_after()
 
     def _over(self) -> None:
         """No more is said or heard; a joiner may still read what has come."""

@@ -229,6 +229,8 @@ def _bounded(value: str) -> str:
 def limit_headers(admitted: Admitted) -> str:
     """`RateLimit-Policy` and `RateLimit`, one item per limit (IETF draft ratelimit-headers); empty without limits."""
     passed = admitted.granted
+    if not (passed or admitted.returned or admitted.refused):
+        return ""
     if admitted.returned:
         names = {granted.rule.limit.name for granted in passed}
         passed = passed + [each for each in admitted.returned if each.rule.limit.name not in names]
@@ -238,6 +240,4 @@ def limit_headers(admitted: Admitted) -> str:
         rule, refused = admitted.refused
         policies.append(rule.policy)
         items.append(f"{rule.item}0;t={refused.reset_ms // 1000}")
-    if not policies:
-        return ""
     return f"RateLimit-Policy: {', '.join(policies)}\r\nRateLimit: {', '.join(items)}\r\n"

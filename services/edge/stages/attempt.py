@@ -92,10 +92,11 @@ class Attempter:
 
     async def _try_step(self, exchange: Exchange, step: Step, *, is_last_step: bool) -> _Try:
         """Attempts at one step until one is accepted or they are used up; the last one's outcome."""
-        try:
-            await self._admission.admit_step(exchange, step)
-        except (LimitExceeded, LimiterUnavailable) as error:
-            return _Try(None, error)
+        if len(exchange.received.plan) > 1:
+            try:
+                await self._admission.admit_step(exchange, step)
+            except (LimitExceeded, LimiterUnavailable) as error:
+                return _Try(None, error)
         count = 0
         while True:
             count += 1

@@ -19,7 +19,7 @@ from services.contracts.cache.values import Fill, Hit, Join, JoinHead, Miss
 from services.contracts.router.values import Gateway
 from services.edge.answers.answers import Answers
 from services.edge.answers.key import AnswerKeys
-from services.edge.answers.recall import Recall
+from services.edge.answers.recall import First, Recall
 from services.edge.exchange import Exchange
 from services.edge.plan import Step
 from services.edge.source import JoinedAnswer, StoredAnswer
@@ -76,7 +76,10 @@ class Recaller:
             traceparent=span.traceparent if span is not None else "",
         )
         try:
-            return await self._outcome(exchange, step, recall, ttl_s)
+            first = await recall.first()
+            if type(first) is Fill and not first.is_degraded:
+                return Recalled("MISS", ttl_s, None, recall)
+            return await self._outcome(exchange, step, first, recall, ttl_s)
         except BaseException:
             recall.leave()
             raise
@@ -84,15 +87,14 @@ class Recaller:
             if span is not None:
                 span.end()
 
-    async def _outcome(self, exchange: Exchange, step: Step, recall: Recall, ttl_s: int) -> Recalled:
-        first = await recall.first()
-        if not isinstance(first, Hit) and first.is_degraded:
+    async def _outcome(self, exchange: Exchange, step: Step, first: First, recall: Recall, ttl_s: int) -> Recalled:
+        if isinstance(first, Hit):
+            return Recalled("HIT", 0, StoredAnswer(first))
+        if first.is_degraded:
             exchange.note_degraded("cache")
         match first:
             case Fill():
                 return Recalled("MISS", ttl_s, None, recall)
-            case Hit():
-                return Recalled("HIT", 0, StoredAnswer(first))
             case Join():
                 return await self._join(exchange, step, recall, ttl_s)
             case Miss():

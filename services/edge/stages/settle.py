@@ -19,7 +19,8 @@ from services.edge.record import Bill, Ending, are_payloads_kept, is_row_kept, l
 from services.edge.spans import end_request
 from services.edge.spool.spool import Spool
 from services.edge.stages.admit import Admission
-from services.edge.stages.receive import Receiver
+from services.edge.stages.receive import Received, Receiver
+from services.edge.stages.relay import Relayed
 from services.kit.errors import NarrowsError
 
 _NOTHING = Bill()
@@ -55,25 +56,33 @@ class Settler:
 
     def settle(self, exchange: Exchange, error: NarrowsError | None) -> None:
         """Writes `settled`. `error`: what ended the request instead of an answer."""
-        if exchange.has("admitted"):
-            self._admission.confirm(exchange.admitted)
-        if exchange.has("recalled") and exchange.recalled.recall is not None:
-            exchange.recalled.recall.leave()
-        if exchange.has("received"):
-            self._receiver.release(exchange.received)
-        ending = _ending(exchange, error)
-        step = _answering_step(exchange)
-        bill = self._bill(exchange, step)
+        relayed = getattr(exchange, "relayed", None)
+        received = getattr(exchange, "received", None)
+        self._let_go(exchange, received)
+        ending = _ending(relayed, error)
+        step = relayed.step if relayed is not None else received.plan[0] if received is not None else None
+        bill = self._bill(exchange, relayed)
         exchange.settled = Settled(bill, ending)
         self._metrics.count(exchange, step, bill, ending)
-        if exchange.has("resolved"):
+        if hasattr(exchange, "resolved"):
             self._log(exchange, step, bill, ending)
         if exchange.span is not None:
             end_request(exchange.span, exchange, step, ending, bill)
 
+    def _let_go(self, exchange: Exchange, received: Received | None) -> None:
+        """What the request holds is given back, what it spent stays spent."""
+        admitted = getattr(exchange, "admitted", None)
+        if admitted is not None and not admitted.is_confirmed:
+            self._admission.confirm(admitted)
+        recalled = getattr(exchange, "recalled", None)
+        if recalled is not None and recalled.recall is not None:
+            recalled.recall.leave()
+        if received is not None:
+            self._receiver.release(received)
+
     def _log(self, exchange: Exchange, step: Step | None, bill: Bill, ending: Ending) -> None:
         logs = exchange.resolved.gateway.logs
-        options = options_of(exchange, step)
+        options = step.options if step is not None else options_of(exchange, step)
         if not is_row_kept(logs, options):
             return
         row = log_row(exchange, step, bill, ending, edge=self._edge)
@@ -83,11 +92,10 @@ class Settler:
             traceparent=exchange.span.traceparent if exchange.span is not None else "",
         )
 
-    def _bill(self, exchange: Exchange, step: Step | None) -> Bill:
-        if step is None or not exchange.has("relayed"):
+    def _bill(self, exchange: Exchange, relayed: Relayed | None) -> Bill:
+        if relayed is None:
             return _NOTHING
-        relayed = exchange.relayed
-        facts = relayed.facts
+        step, facts = relayed.step, relayed.facts
         if facts is not None:
             return Bill(
                 facts.model,
@@ -116,17 +124,9 @@ class Settler:
         )
 
 
-def _answering_step(exchange: Exchange) -> Step | None:
-    """Who answered; else the first step that was to be tried."""
-    if exchange.has("relayed"):
-        return exchange.relayed.step
-    return exchange.received.plan[0] if exchange.has("received") else None
-
-
-def _ending(exchange: Exchange, error: NarrowsError | None) -> Ending:
+def _ending(relayed: Relayed | None, error: NarrowsError | None) -> Ending:
     now_s = time.monotonic()
-    if exchange.has("relayed"):
-        relayed = exchange.relayed
+    if relayed is not None:
         is_ours = error is not None and relayed.ended == "client_gone"
         return Ending(relayed.status, "cut" if is_ours else relayed.ended, now_s, relayed.error or error)
     if error is not None:

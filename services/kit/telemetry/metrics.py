@@ -127,14 +127,20 @@ class Gauge:
         return family
 
 
-class _Series:
+class Series:
     """Values under one combination of labels: how many in each bucket, and their sum."""
 
-    __slots__ = ("counts", "total")
+    __slots__ = ("_buckets", "counts", "total")
 
-    def __init__(self, bucket_count: int) -> None:
-        self.counts = [0] * bucket_count
+    def __init__(self, buckets: Sequence[float]) -> None:
+        self._buckets = buckets
+        self.counts = [0] * (len(buckets) + 1)
         self.total = 0.0
+
+    def observe(self, value: float) -> None:
+        """Count one value."""
+        self.counts[bisect_left(self._buckets, value)] += 1
+        self.total += value
 
 
 class Histogram:
@@ -145,15 +151,16 @@ class Histogram:
     def __init__(self, bounded: _Bounded) -> None:
         self._bounded = bounded
         self._buckets = bounded.metric.buckets
-        self._series: dict[Labels, _Series] = {}
+        self._series: dict[Labels, Series] = {}
 
     def observe(self, value: float, labels: Labels = ()) -> None:
         """Count one value."""
+        self.series(labels).observe(value)
+
+    def series(self, labels: Labels = ()) -> Series:
+        """Where values under these labels are counted; whoever counts many may keep it."""
         series = self._series.get(labels)
-        if series is None:
-            series = self._begin(self._bounded.labels_for(labels, len(self._series)))
-        series.counts[bisect_left(self._buckets, value)] += 1
-        series.total += value
+        return self._begin(self._bounded.labels_for(labels, len(self._series))) if series is None else series
 
     def count(self, labels: Labels = ()) -> int:
         """How many values there were."""
@@ -173,10 +180,10 @@ class Histogram:
             family.add_metric(labels, buckets, series.total)
         return family
 
-    def _begin(self, labels: Labels) -> _Series:
+    def _begin(self, labels: Labels) -> Series:
         series = self._series.get(labels)
         if series is None:
-            series = self._series[labels] = _Series(len(self._buckets) + 1)
+            series = self._series[labels] = Series(self._buckets)
         return series
 
 
