@@ -7,6 +7,7 @@ line for each thing, and nothing is started. The event loop is uvloop.
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -30,6 +31,10 @@ narrows run [SETTINGS]   serve; `narrows run --help` lists every setting
 narrows check FILE       what the router would refuse of a resource file
 narrows version
 """
+
+_GARBAGE_OBJECTS_MAX = 10_000
+"""Objects that were made and not freed since the collector last looked."""
+_GARBAGE_ROUNDS = 20
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -66,7 +71,24 @@ def _run(arguments: list[str]) -> int:
 
 async def _serve(settings: Settings) -> int:
     app = App(settings, environment=dict(os.environ))
-    return await run(app.modules(), announce=app.announce)
+
+    def announce(is_open: bool) -> None:  # noqa: FBT001 - `run` passes it as its one argument
+        if is_open:
+            _collect_less()
+        app.announce(is_open)
+
+    return await run(app.modules(), announce=announce)
+
+
+def _collect_less() -> None:
+    """
+    What stands at the start is never garbage, and requests leave few cycles behind: look for them less often.
+
+    With Python's own thresholds the edge spends about 6 % of its time looking.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_GARBAGE_OBJECTS_MAX, _GARBAGE_ROUNDS, _GARBAGE_ROUNDS)
 
 
 def _check(arguments: list[str]) -> int:

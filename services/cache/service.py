@@ -25,7 +25,7 @@ from services.contracts.cache.values import (
     AppendRun,
     CacheCall,
     CacheReply,
-    FillChunk,
+    FillChunks,
     FillEnd,
     FillHead,
     FillWhole,
@@ -126,9 +126,8 @@ class CacheSession:
 
     def _take(self, item: CacheCall) -> None:
         match item:
-            case FillChunk():
-                if (caller := self._stream.callers.get(item.call)) is not None:
-                    self._fills.chunk(caller, item.chunk)
+            case FillChunks():
+                self._chunks(item)
             case Lookup():
                 self._look_up(item)
             case FillHead():
@@ -165,6 +164,12 @@ class CacheSession:
             caller.end_span("gone")
             caller.span = self._tracer.start(SpanName.FILL, parent=item.traceparent, kind="server")
         self._fills.head(caller, item)
+
+    def _chunks(self, item: FillChunks) -> None:
+        caller = self._stream.callers.get(item.call)
+        if caller is not None:
+            for chunk in item.chunks:
+                self._fills.chunk(caller, chunk)
 
     def _end(self, caller: Caller, outcome: Outcome, facts: str) -> None:
         caller.end_span(outcome)

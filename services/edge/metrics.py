@@ -17,7 +17,6 @@ from services.kit.errors import NarrowsError
 from services.kit.names import MetricName
 from services.kit.telemetry.metrics import Metrics, Series
 
-
 if TYPE_CHECKING:
     from services.edge.stages.relay import Relayed
 

@@ -17,7 +17,7 @@ from services.contracts.cache.values import (
     CacheCall,
     CacheReply,
     Fill,
-    FillChunk,
+    FillChunks,
     FillEnd,
     FillHead,
     FillWhole,
@@ -78,8 +78,8 @@ def decode_replies(message: bytes) -> tuple[Sequence[CacheReply], int]:
 def call_size_bytes(call: CacheCall) -> int:
     """About how many bytes the call takes in a message; never below what it does take."""
     match call:
-        case FillChunk():
-            return _ITEM_BYTES + len(call.chunk)
+        case FillChunks():
+            return _ITEM_BYTES + _chunks_size(call.chunks)
         case Lookup():
             return _ITEM_BYTES + len(call.key) + _text_size(call.traceparent)
         case FillWhole():
@@ -276,7 +276,7 @@ def _decode_run_events(events: pb.RunEvents) -> RunEvents:
 _ENCODERS: dict[type, Callable[[Any], Any]] = {
     Lookup: _encode_lookup,
     FillHead: _encode_fill_head,
-    FillChunk: lambda call: pb.Call(fill_chunk=pb.FillChunk(call=call.call, chunk=call.chunk)),
+    FillChunks: lambda call: pb.Call(fill_chunks=pb.FillChunks(call=call.call, chunks=call.chunks)),
     FillEnd: _encode_fill_end,
     FillWhole: _encode_fill_whole,
     Leave: lambda call: pb.Call(leave=pb.Leave(call=call.call)),
@@ -297,7 +297,8 @@ _ENCODERS: dict[type, Callable[[Any], Any]] = {
 _CALL_DECODERS: dict[str, Callable[[Any], CacheCall]] = {
     "lookup": _decode_lookup,
     "fill_head": _decode_fill_head,
-    "fill_chunk": lambda chunk: FillChunk(chunk.call, chunk.chunk),
+    "fill_chunk": lambda chunk: FillChunks(chunk.call, (chunk.chunk,)),
+    "fill_chunks": lambda chunks: FillChunks(chunks.call, tuple(chunks.chunks)),
     "fill_end": _decode_fill_end,
     "fill_whole": _decode_fill_whole,
     "leave": lambda leave: Leave(leave.call),

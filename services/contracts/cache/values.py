@@ -38,11 +38,11 @@ class FillHead(msgspec.Struct, frozen=True):
     traceparent: str = ""
 
 
-class FillChunk(msgspec.Struct, frozen=True):
+class FillChunks(msgspec.Struct, frozen=True):
     """The next bytes, as they came from the provider: an SSE answer keeps its chunks."""
 
     call: int
-    chunk: bytes
+    chunks: tuple[bytes, ...]
 
 
 class FillEnd(msgspec.Struct, frozen=True):
@@ -94,7 +94,7 @@ class ReadRun(msgspec.Struct, frozen=True):
     first_index: int
 
 
-CacheCall = Lookup | FillHead | FillChunk | FillEnd | FillWhole | Leave | AppendRun | ReadRun
+CacheCall = Lookup | FillHead | FillChunks | FillEnd | FillWhole | Leave | AppendRun | ReadRun
 
 
 class Hit(msgspec.Struct, frozen=True):

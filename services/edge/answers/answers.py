@@ -58,6 +58,7 @@ class Answers:
         held_bytes_max: int = HELD_BYTES_MAX,
     ) -> None:
         calls = count(1)
+        self.now_s = clock.monotonic_s
         self.held = Budget(bytes_max=held_bytes_max)
         self.runs = RunBuffers(links=links, calls=calls)
         self._calls = calls

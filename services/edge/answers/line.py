@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from services.contracts.cache.values import CacheCall, FillChunk, FillWhole
+from services.contracts.cache.values import CacheCall, FillChunks, FillWhole
 from services.kit.rpc.link import Link
 
 WAITING_BYTES_MAX = 8 * 1024 * 1024
@@ -58,9 +58,7 @@ class Line:
 def _size_bytes(item: CacheCall) -> int:
     """Of the answer's bytes in it; the rest is small and bounded by the number of items."""
     match item:
-        case FillChunk():
-            return len(item.chunk)
-        case FillWhole():
+        case FillChunks() | FillWhole():
             return sum(map(len, item.chunks))
         case _:
             return 0

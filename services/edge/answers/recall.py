@@ -22,7 +22,7 @@ from typing import Literal, Protocol
 from services.contracts.cache.values import (
     CacheCall,
     Fill,
-    FillChunk,
+    FillChunks,
     FillEnd,
     FillHead,
     FillWhole,
@@ -49,6 +49,11 @@ Role = Literal["asking", "joining", "following", "filling", "over"]
 CHUNK_BYTES_MAX = 1024 * 1024
 """A longer piece of an answer is said in several, because a message holds no more."""
 
+UNSAID_BYTES_MAX = 16 * 1024
+UNSAID_S_MAX = 0.02
+"""What nobody has joined is said some chunks at a time, unless the last ones were said that long ago: so the cache
+never takes a filler for more silent than it is."""
+
 
 class Desk(Protocol):
     """What a recall needs of `Answers`."""
@@ -61,6 +66,10 @@ class Desk(Protocol):
 
     def keep_near(self, key: bytes, hit: Hit) -> None:
         """A whole answer for the near cache."""
+        ...
+
+    def now_s(self) -> float:
+        """Monotonic."""
         ...
 
     def look_after(self) -> None:
@@ -79,8 +88,11 @@ class Recall:
         "_head",
         "_is_heard",
         "_parts",
+        "_said_at_s",
         "_traceparent",
         "_unread",
+        "_unsaid",
+        "_unsaid_bytes",
         "_unwatched",
         "_waiter",
         "call",
@@ -109,6 +121,9 @@ class Recall:
         self._first: First | None = None
         self._parts: Hit | None = None
         self._head: FillHead | None = None
+        self._unsaid: list[bytes] = []
+        self._unsaid_bytes = 0
+        self._said_at_s = 0.0
         self._is_heard = True
         """All that was said so far reaches the cache service."""
         self._unwatched: Callable[[], object] | None = None
@@ -160,6 +175,7 @@ class Recall:
         if self.role == "filling" and self._head is None:
             self._head = FillHead(self.call, status, replayed_headers(headers), ttl_s, facts, self._traceparent)
             self._copy = Copy(self._desk.held, bytes_max=self._entry_bytes_max)
+            self._said_at_s = self._desk.now_s()
             self._say(self._head)
 
     def chunk(self, chunk: bytes) -> None:
@@ -167,8 +183,13 @@ class Recall:
         if self.role != "filling" or self._copy is None or not chunk:
             return
         self._copy.add(chunk)
-        for start in range(0, len(chunk), CHUNK_BYTES_MAX):
-            self._say(FillChunk(self.call, chunk[start : start + CHUNK_BYTES_MAX]))
+        self._unsaid.append(chunk)
+        self._unsaid_bytes += len(chunk)
+        if self.has_joiners or self._unsaid_bytes > UNSAID_BYTES_MAX:
+            self._say_chunks()
+        elif (now_s := self._desk.now_s()) >= self._said_at_s + UNSAID_S_MAX:
+            self._said_at_s = now_s
+            self._say_chunks()
 
     def end(self, outcome: Outcome, facts: str = "") -> None:
         """The filler is done. A whole answer is in the near cache when this returns."""
@@ -180,6 +201,7 @@ class Recall:
             near = self._copy.hit(self._head, facts)
             if near is not None:
                 self._desk.keep_near(self.key, near)
+        self._say_chunks()
         if not self._is_heard:
             self._is_heard = True
             outcome = "failed"
@@ -290,6 +312,8 @@ class Recall:
 
     def _take_watched(self, *, is_watched: bool) -> None:
         self.has_joiners = is_watched
+        if is_watched:
+            self._say_chunks()
         if not is_watched and self._unwatched is not None:
             call, self._unwatched = self._unwatched, None
             call()
@@ -297,6 +321,19 @@ class Recall:
     def _break_off(self) -> None:
         self._put(JoinEnd((self.call,), "failed", ""))
         self._over()
+
+    def _say_chunks(self) -> None:
+        """Say the chunks that waited for company; one too long for a message in pieces."""
+        unsaid, size_bytes = self._unsaid, self._unsaid_bytes
+        if not unsaid:
+            return
+        self._unsaid, self._unsaid_bytes = [], 0
+        if size_bytes <= CHUNK_BYTES_MAX:
+            self._say(FillChunks(self.call, tuple(unsaid)))
+            return
+        for chunk in unsaid:
+            for start in range(0, len(chunk), CHUNK_BYTES_MAX):
+                self._say(FillChunks(self.call, (chunk[start : start + CHUNK_BYTES_MAX],)))
 
     def _say(self, item: CacheCall) -> None:
         """

@@ -59,7 +59,8 @@ async def _usage(url: str, dialect: str, path: str, body: Any) -> Usage:
         aiohttp.ClientSession(auto_decompress=False, headers={"accept-encoding": "gzip"}) as session,
         session.request("GET" if body is None else "POST", f"{url}/{path}", json=body) as answer,
     ):
-        facts = REQUESTS.read(request_form(dialect, path.partition("?")[0]), b"{}" if body is None else str(body).encode())
+        form = request_form(dialect, path.partition("?")[0])
+        facts = REQUESTS.read(form, b"{}" if body is None else str(body).encode())
         reader = UsageReaders().open(
             facts,
             status=answer.status,

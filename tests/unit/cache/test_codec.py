@@ -14,7 +14,7 @@ from services.contracts.cache.values import (
     CacheCall,
     CacheReply,
     Fill,
-    FillChunk,
+    FillChunks,
     FillEnd,
     FillHead,
     FillWhole,
@@ -44,7 +44,7 @@ crowds = st.lists(numbers, max_size=6).map(tuple)
 calls = st.one_of(
     st.builds(Lookup, numbers, octets, small, text),
     st.builds(FillHead, numbers, small, headers, small, text, text),
-    st.builds(FillChunk, numbers, octets),
+    st.builds(FillChunks, numbers, st.lists(octets, max_size=3).map(tuple)),
     st.builds(FillEnd, numbers, outcomes, text),
     st.builds(FillWhole, numbers, small, headers, chunks, small, text, text),
     st.builds(Leave, numbers),
@@ -136,4 +136,4 @@ def test_sampled_lookups_and_fills_name_their_request() -> None:
     assert call_traceparents(FillHead(1, 200, (), 60, "", "00-a-b-01")) == ("00-a-b-01",)
     assert call_traceparents(FillWhole(1, 200, (), (), 60, "", "00-a-b-01")) == ("00-a-b-01",)
     assert call_traceparents(Lookup(1, b"k", 1)) == ()
-    assert call_traceparents(FillChunk(1, b"")) == ()
+    assert call_traceparents(FillChunks(1, (b"",))) == ()

@@ -7,6 +7,7 @@ import pytest
 from services.dialects.request import RequestReader, request_form
 
 READER = RequestReader()
+FORM = request_form("openai", "audio/transcriptions", "multipart/form-data; boundary=b")
 CHAT = b'{"messages":[{"role":"user","content":"hi"}],"model":"gpt-5-mini","stream":true,"max_tokens":40}'
 
 
@@ -129,7 +130,7 @@ def test_a_form_names_its_model_before_its_files() -> None:
         b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\n\r\n\x00\x01\r\n--b--\r\n'
     )
 
-    facts = READER.read(request_form("openai", "audio/transcriptions", "multipart/form-data; boundary=b"), body)
+    facts = READER.read(FORM, body)
 
     assert (facts.model, facts.model_type) == ("whisper-1", "audio")
 
@@ -139,7 +140,7 @@ def test_a_form_names_its_model_before_its_files() -> None:
     [b"", b'name="model"', b'name="model"\r\n\r\n', b'name="model"\r\n\r\n' + b"x" * 300 + b"\r\n", b"\r\n\r\nx\r\n"],
 )
 def test_a_broken_form_names_no_model(body: bytes) -> None:
-    assert READER.read(request_form("openai", "audio/transcriptions", "multipart/form-data; boundary=b"), body).model == ""
+    assert READER.read(FORM, body).model == ""
 
 
 def test_the_beginning_of_a_body_tells_what_stands_in_it() -> None:

@@ -62,6 +62,14 @@ class FillChunk(_message.Message):
     chunk: bytes
     def __init__(self, call: _Optional[int] = ..., chunk: _Optional[bytes] = ...) -> None: ...
 
+class FillChunks(_message.Message):
+    __slots__ = ("call", "chunks")
+    CALL_FIELD_NUMBER: _ClassVar[int]
+    CHUNKS_FIELD_NUMBER: _ClassVar[int]
+    call: int
+    chunks: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, call: _Optional[int] = ..., chunks: _Optional[_Iterable[bytes]] = ...) -> None: ...
+
 class FillEnd(_message.Message):
     __slots__ = ("call", "outcome", "facts")
     CALL_FIELD_NUMBER: _ClassVar[int]
@@ -121,7 +129,7 @@ class ReadRun(_message.Message):
     def __init__(self, call: _Optional[int] = ..., run: _Optional[str] = ..., first_index: _Optional[int] = ...) -> None: ...
 
 class Call(_message.Message):
-    __slots__ = ("lookup", "fill_head", "fill_chunk", "fill_end", "leave", "append_run", "read_run", "fill_whole")
+    __slots__ = ("lookup", "fill_head", "fill_chunk", "fill_end", "leave", "append_run", "read_run", "fill_whole", "fill_chunks")
     LOOKUP_FIELD_NUMBER: _ClassVar[int]
     FILL_HEAD_FIELD_NUMBER: _ClassVar[int]
     FILL_CHUNK_FIELD_NUMBER: _ClassVar[int]
@@ -130,6 +138,7 @@ class Call(_message.Message):
     APPEND_RUN_FIELD_NUMBER: _ClassVar[int]
     READ_RUN_FIELD_NUMBER: _ClassVar[int]
     FILL_WHOLE_FIELD_NUMBER: _ClassVar[int]
+    FILL_CHUNKS_FIELD_NUMBER: _ClassVar[int]
     lookup: Lookup
     fill_head: FillHead
     fill_chunk: FillChunk
@@ -138,7 +147,8 @@ class Call(_message.Message):
     append_run: AppendRun
     read_run: ReadRun
     fill_whole: FillWhole
-    def __init__(self, lookup: _Optional[_Union[Lookup, _Mapping]] = ..., fill_head: _Optional[_Union[FillHead, _Mapping]] = ..., fill_chunk: _Optional[_Union[FillChunk, _Mapping]] = ..., fill_end: _Optional[_Union[FillEnd, _Mapping]] = ..., leave: _Optional[_Union[Leave, _Mapping]] = ..., append_run: _Optional[_Union[AppendRun, _Mapping]] = ..., read_run: _Optional[_Union[ReadRun, _Mapping]] = ..., fill_whole: _Optional[_Union[FillWhole, _Mapping]] = ...) -> None: ...
+    fill_chunks: FillChunks
+    def __init__(self, lookup: _Optional[_Union[Lookup, _Mapping]] = ..., fill_head: _Optional[_Union[FillHead, _Mapping]] = ..., fill_chunk: _Optional[_Union[FillChunk, _Mapping]] = ..., fill_end: _Optional[_Union[FillEnd, _Mapping]] = ..., leave: _Optional[_Union[Leave, _Mapping]] = ..., append_run: _Optional[_Union[AppendRun, _Mapping]] = ..., read_run: _Optional[_Union[ReadRun, _Mapping]] = ..., fill_whole: _Optional[_Union[FillWhole, _Mapping]] = ..., fill_chunks: _Optional[_Union[FillChunks, _Mapping]] = ...) -> None: ...
 
 class Calls(_message.Message):
     __slots__ = ("calls", "probe")

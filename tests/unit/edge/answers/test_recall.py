@@ -11,7 +11,7 @@ from services.contracts.cache.values import (
     CacheCall,
     CacheReply,
     Fill,
-    FillChunk,
+    FillChunks,
     FillEnd,
     FillHead,
     FillWhole,
@@ -29,7 +29,7 @@ from services.contracts.cache.values import (
 from services.edge.answers.answers import LOOKUP_S_MAX, Answers
 from services.edge.answers.held import BEHIND_BYTES_MIN
 from services.edge.answers.line import WAITING_BYTES_MAX
-from services.edge.answers.recall import CHUNK_BYTES_MAX, Recall
+from services.edge.answers.recall import CHUNK_BYTES_MAX, UNSAID_S_MAX, Recall
 from tests.fakes.clock import FakeClock
 
 KEY = b"k" * 32
@@ -84,7 +84,8 @@ class Desk:
 
     def __init__(self) -> None:
         self.link = ScriptedLink()
-        self.answers = Answers(links=self.link, clock=FakeClock(), held_bytes_max=4 * BEHIND_BYTES_MIN)
+        self.clock = FakeClock()
+        self.answers = Answers(links=self.link, clock=self.clock, held_bytes_max=4 * BEHIND_BYTES_MIN)
 
     def break_open(self) -> None:
         self.link.is_up = False
@@ -216,7 +217,7 @@ async def test_a_joiner_without_bytes_may_be_made_the_filler(desk: Desk) -> None
     assert turn == Fill(recall.call)
     assert desk.link.sent[1:] == [
         FillHead(recall.call, 200, HEADERS, 60),
-        FillChunk(recall.call, b"a"),
+        FillChunks(recall.call, (b"a",)),
         FillEnd(recall.call, "whole", "f"),
     ]
 
@@ -276,7 +277,7 @@ async def test_one_too_large_for_one_item_is_said_in_its_parts(desk: Desk, entry
 
     assert desk.link.sent[1:] == [
         FillHead(recall.call, 200, HEADERS, 60),
-        *[FillChunk(recall.call, chunk) for chunk in chunks],
+        *[FillChunks(recall.call, (chunk,)) for chunk in chunks],
         FillEnd(recall.call, "whole", "f"),
     ]
     assert (desk.answers.near(KEY) is not None) == (entry_bytes_max > CHUNK_BYTES_MAX)
@@ -312,7 +313,7 @@ async def test_a_piece_too_long_for_one_message_is_said_in_several(desk: Desk) -
 
     recall.chunk(bytes(CHUNK_BYTES_MAX + 1))
 
-    assert [len(item.chunk) for item in desk.link.sent if isinstance(item, FillChunk)] == [CHUNK_BYTES_MAX, 1]
+    assert [len(item.chunks[0]) for item in desk.link.sent if isinstance(item, FillChunks)] == [CHUNK_BYTES_MAX, 1]
 
 
 async def test_cookies_and_connection_headers_are_not_stored(desk: Desk) -> None:
@@ -395,15 +396,31 @@ async def test_a_filler_loses_nothing_to_a_short_silence(desk: Desk) -> None:
     desk.close_breaker()
     await asyncio.sleep(0.05)
 
-    assert desk.link.sent[-3:] == [
-        FillChunk(filler.call, b"a"),
-        FillChunk(filler.call, b"b"),
-        FillEnd(filler.call, "whole"),
+    assert desk.link.sent[-2:] == [FillChunks(filler.call, (b"a", b"b")), FillEnd(filler.call, "whole")]
+
+
+async def test_chunks_that_nobody_waits_for_are_said_in_company(desk: Desk) -> None:
+    filler = begin(desk, Fill)
+    filler.head(200, HEADERS, 60)
+    filler.chunk(b"a")
+    filler.chunk(b"b")
+    desk.clock.advance(UNSAID_S_MAX)
+    filler.chunk(b"c")
+    filler.chunk(b"d")
+
+    desk.answers.received(desk.link, [Watched(filler.call, is_watched=True)])
+    filler.chunk(b"e")
+
+    assert [item.chunks for item in desk.link.sent if isinstance(item, FillChunks)] == [
+        (b"a", b"b", b"c"),
+        (b"d",),
+        (b"e",),
     ]
 
 
 async def test_a_full_queue_holds_what_is_said_until_there_is_room(desk: Desk) -> None:
     filler = begin(desk, Fill)
+    desk.answers.received(desk.link, [Watched(filler.call, is_watched=True)])
     filler.head(200, HEADERS, 60)
     desk.link.is_full = True
     filler.chunk(b"a")
@@ -412,7 +429,7 @@ async def test_a_full_queue_holds_what_is_said_until_there_is_room(desk: Desk) -
 
     await asyncio.sleep(0.05)
 
-    assert desk.said(FillChunk) == [FillChunk(filler.call, b"a"), FillChunk(filler.call, b"b")]
+    assert desk.said(FillChunks) == [FillChunks(filler.call, (b"a",)), FillChunks(filler.call, (b"b",))]
 
 
 async def test_an_answer_that_lost_a_chunk_is_said_to_have_failed(desk: Desk) -> None:
@@ -427,7 +444,7 @@ async def test_an_answer_that_lost_a_chunk_is_said_to_have_failed(desk: Desk) ->
     filler.chunk(b"after the hole")
     filler.end("whole")
 
-    assert len(desk.said(FillChunk)) == WAITING_BYTES_MAX // CHUNK_BYTES_MAX
+    assert len(desk.said(FillChunks)) == WAITING_BYTES_MAX // CHUNK_BYTES_MAX
     assert desk.link.sent[-1] == FillEnd(filler.call, "failed")
 
 
@@ -444,7 +461,7 @@ async def test_when_the_session_is_lost_each_goes_its_own_way(desk: Desk) -> Non
     assert await joining.next() == Miss(joining.call, is_degraded=True)
     assert [await following.next() for _ in range(3)][-1] == JoinEnd((following.call,), "failed", "")
     assert desk.answers.near(KEY) is not None
-    assert desk.said(FillChunk) == []
+    assert desk.said(FillChunks) == []
     assert desk.answers.recalls == 0
 
 
@@ -470,7 +487,7 @@ async def test_a_new_session_knows_nothing_of_the_calls_before_it(desk: Desk) ->
     await asyncio.sleep(0.05)
 
     assert [await following.next() for _ in range(3)][-1] == JoinEnd((following.call,), "failed", "")
-    assert desk.said(FillChunk) == []
+    assert desk.said(FillChunks) == []
     assert desk.said(FillEnd) == []
 
 
