@@ -21,7 +21,7 @@ _SPACE: Final = 32
 class Alike:
     """Remembers the octets around the text of one stream's events."""
 
-    __slots__ = ("_after", "_around_bytes", "_before", "_marks", "_tries_left")
+    __slots__ = ("_after", "_around_bytes", "_before", "_marks", "_sse_after", "_sse_before", "_tries_left")
 
     def __init__(self, text_paths: Paths) -> None:
         self._marks = tuple(f'"{path.rpartition(".")[2]}":'.encode() for path in text_paths)
@@ -29,6 +29,18 @@ class Alike:
         self._before = b""
         self._after = b""
         self._around_bytes = 0
+        self._sse_before = b""
+        self._sse_after = b""
+
+    def chunk_text_bytes(self, chunk: bytes) -> int:
+        """Of a piece of a stream that is one whole event: bytes of its text if it is like the one learned; else -1."""
+        if not self._around_bytes or not chunk.startswith(self._sse_before) or not chunk.endswith(self._sse_after):
+            return -1
+        begin, end = len(self._sse_before), len(chunk) - len(self._sse_after)
+        find = chunk.find
+        if end < begin or find(b'"', begin, end) >= 0 or find(b"\\", begin, end) >= 0:
+            return -1
+        return -1 if find(b"\n", begin, end) >= 0 or find(b"\r", begin, end) >= 0 else end - begin
 
     def text_bytes(self, payload: bytes) -> int:
         """Bytes of text of an event that is like the one learned; -1: it must be read."""
@@ -53,6 +65,7 @@ class Alike:
             if begin and payload.find(b'"', begin) == begin + text_bytes:
                 self._before, self._after = payload[:begin], payload[begin + text_bytes :]
                 self._around_bytes = len(payload) - text_bytes
+                self._sse_before, self._sse_after = b"data: " + self._before, self._after + b"\n\n"
                 return
 
 

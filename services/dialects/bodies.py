@@ -99,6 +99,11 @@ class EventsBody:
         return self._scanner.oversized_count > 0
 
     def feed(self, chunk: bytes) -> None:
+        if self._scanner.is_clean:
+            text_bytes = self._alike.chunk_text_bytes(chunk)
+            if text_bytes >= 0:
+                self._tally.text_bytes += text_bytes
+                return
         for name, payload in self._scanner.feed(chunk):
             text_bytes = self._alike.text_bytes(payload)
             if text_bytes >= 0:

@@ -33,10 +33,10 @@ class SseScanner:
     __slots__ = (
         "_bytes_max",
         "_is_begun",
-        "_is_clean",
         "_is_line_feed_due",
         "_is_skipping",
         "_pending",
+        "is_clean",
         "oversized_count",
     )
 
@@ -44,8 +44,8 @@ class SseScanner:
         self._bytes_max = event_bytes_max
         self._pending = bytearray()
         self._is_begun = False
-        # Nothing of an earlier chunk matters to the next: the quick way may be taken.
-        self._is_clean = False
+        self.is_clean = False
+        """Nothing of an earlier chunk matters to the next: the quick way may be taken."""
         self._is_line_feed_due = False
         self._is_skipping = False
         self.oversized_count = 0
@@ -57,7 +57,7 @@ class SseScanner:
 
     def feed(self, chunk: bytes) -> list[SseEvent]:
         """The events that this chunk completes."""
-        if not self._is_clean or not chunk.endswith(b"\n\n") or b"\r" in chunk:
+        if not self.is_clean or not chunk.endswith(b"\n\n") or b"\r" in chunk:
             return self._feed_slowly(chunk)
         if chunk.startswith(b"data: ") and chunk.find(b"\n") == len(chunk) - 2:
             return [SseEvent(b"", chunk[6:-2])]
@@ -84,7 +84,7 @@ class SseScanner:
             self._is_line_feed_due = consumed == len(self._pending) and self._pending.endswith(b"\r")
         del self._pending[:consumed]
         self._bound()
-        self._is_clean = not self._pending and not self._is_skipping and not self._is_line_feed_due
+        self.is_clean = not self._pending and not self._is_skipping and not self._is_line_feed_due
         return _events(blocks)
 
     def _without_line_feed(self, chunk: bytes) -> bytes:

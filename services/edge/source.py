@@ -2,21 +2,24 @@
 Source: an answer as it comes, wherever it comes from.
 
 A provider, a stored answer and an answer that another request is filling all look alike to the relay loop: status,
-headers, bytes in the pieces they came in, and an end that is proper or not. So there is one relay loop.
+headers, bytes in the pieces they came in, and an end that is proper or not. So there is one relay loop; each
+kind of source drives its steps in its own way.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeVar
 
 from services.contracts.cache.values import Hit, JoinChunk, JoinEnd, JoinHead
 from services.edge.answers.recall import Recall
 from services.kit.errors import StreamBroken, StreamStalled
 
+T = TypeVar("T")
+
 
 class Source(Protocol):
-    """One answer. After `more` has returned False nothing more comes; a broken end raises StreamBroken instead."""
+    """One answer."""
 
     @property
     def status(self) -> int: ...
@@ -41,8 +44,12 @@ class Source(Protocol):
         """What has come since, without waiting."""
         ...
 
-    async def more(self) -> bool:
-        """Wait for bytes or the end. Raises StreamBroken."""
+    async def drive(self, step: Callable[[], T | None]) -> T:
+        """
+        Call `step` now and after each change, until it gives something; that is returned.
+
+        Raises StreamBroken when the answer breaks and `step` has taken all that came before, and what `step` raises.
+        """
         ...
 
     def abort(self) -> None:
@@ -67,8 +74,10 @@ class StoredAnswer:
         chunks, self._chunks = self._chunks, []
         return chunks
 
-    async def more(self) -> bool:
-        return False
+    async def drive(self, step: Callable[[], T | None]) -> T:
+        while (given := step()) is None:
+            pass
+        return given
 
     def abort(self) -> None:
         """A stored answer needs no stopping."""
@@ -93,9 +102,12 @@ class JoinedAnswer:
         chunks, self._chunks = self._chunks, []
         return chunks
 
-    async def more(self) -> bool:
-        if self.is_finished:
-            return False
+    async def drive(self, step: Callable[[], T | None]) -> T:
+        while (given := step()) is None:
+            await self._more()
+        return given
+
+    async def _more(self) -> None:
         try:
             item = await self._recall.next(timeout_s=self._idle_timeout_s)
         except TimeoutError:
@@ -103,11 +115,9 @@ class JoinedAnswer:
         match item:
             case JoinChunk():
                 self._chunks.append(item.chunk)
-                return True
             case JoinEnd(outcome="whole"):
                 self.is_finished = True
                 self.facts = item.facts
-                return False
             case _:
                 raise StreamBroken("the request that was fetching this answer for several clients failed")
 

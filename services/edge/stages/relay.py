@@ -12,6 +12,7 @@ in its own protocol, where the coding lets us write one, and the connection clos
 from __future__ import annotations
 
 import time
+from typing import Literal
 
 import msgspec
 
@@ -152,34 +153,51 @@ def _capture(exchange: Exchange, step: Step, coding: str) -> Capture | None:
     return Capture(bytes_max=logs.payload_bytes_max, coding=coding)
 
 
-async def _pump(exchange: Exchange, source: Source, tee: Tee, framing: Framing, head: bytes) -> Ended:
-    """
-    Pieces from the source to the client until the end. Raises StreamBroken; ConnectionError, TimeoutError by the
-    client.
-    """
-    reply, relayed = exchange.reply, exchange.relayed
-    while True:
+class _Pump:
+    """Pieces from the source to the client. `step` is called with each change of the source."""
+
+    __slots__ = ("_framing", "_head", "_relayed", "_reply", "_source", "_tee")
+
+    def __init__(self, exchange: Exchange, source: Source, tee: Tee, framing: Framing, head: bytes) -> None:
+        self._reply = exchange.reply
+        self._relayed = exchange.relayed
+        self._source = source
+        self._tee = tee
+        self._framing = framing
+        self._head = head
+
+    def step(self) -> Literal["slow", "done"] | None:
+        """Pass on what has come. `slow`: the client must read before more is taken. Raises StreamBroken."""
+        source, tee, reply = self._source, self._tee, self._reply
         pieces = source.take()
         if pieces:
             tee.pieces(pieces)
-            if relayed.first_byte_s is None:
-                relayed.first_byte_s = time.monotonic()
+            if self._relayed.first_byte_s is None:
+                self._relayed.first_byte_s = time.monotonic()
         is_end = source.is_finished and not tee.is_malformed
         is_whole = is_end and _is_whole(source, tee)
         if is_whole:
             tee.finish(is_whole=True)
-        if head or pieces or is_whole:
-            reply.send(head + framing.frame(pieces, is_end=is_whole))
-            head = b""
-        if reply.is_slow and not reply.is_gone:
-            await _let_read(exchange)
+        if self._head or pieces or is_whole:
+            reply.send(self._head + self._framing.frame(pieces, is_end=is_whole))
+            self._head = b""
         if is_whole:
-            return "client_gone" if reply.is_gone else "done"
+            return "done"
         if is_end:
             raise StreamBroken("the provider closed the connection before the answer was whole")
         if tee.is_malformed:
             raise StreamBroken("the provider sent a malformed event")
-        await source.more()
+        return "slow" if pieces and reply.is_slow and not reply.is_gone else None
+
+
+async def _pump(exchange: Exchange, source: Source, tee: Tee, framing: Framing, head: bytes) -> Ended:
+    """To the answer's end. Raises StreamBroken; ConnectionError, TimeoutError by the client."""
+    pump, reply = _Pump(exchange, source, tee, framing, head), exchange.reply
+    while await source.drive(pump.step) == "slow":
+        await _let_read(exchange)
+    if reply.is_slow and not reply.is_gone:
+        await _let_read(exchange)
+    return "client_gone" if reply.is_gone else "done"
 
 
 async def _let_read(exchange: Exchange) -> None:

@@ -9,10 +9,13 @@ connection until the provider or the idle timeout ends it; whoever has one must 
 from __future__ import annotations
 
 import asyncio
-from typing import Protocol
+from collections.abc import Callable
+from typing import Any, Generic, Protocol, TypeVar
 
 from services.edge.upstream.bodies import Upload
 from services.kit.errors import StreamBroken
+
+T = TypeVar("T")
 
 
 class Line(Protocol):
@@ -39,6 +42,7 @@ class UpstreamAnswer:
     """Head and body of one answer. The attributes are for reading; the connection writes them."""
 
     __slots__ = (
+        "_drive",
         "_loop",
         "connected_at",
         "failure",
@@ -58,6 +62,7 @@ class UpstreamAnswer:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, line: Line, connected_at: float) -> None:
         self._loop = loop
+        self._drive: _Drive[Any] | None = None
         self.line: Line | None = line
         self.status = 0
         self.reason = b""
@@ -103,6 +108,29 @@ class UpstreamAnswer:
             await self.wait()
         return True
 
+    async def drive(self, step: Callable[[], T | None]) -> T:
+        """
+        Call `step` now and after each change, until it gives something; that is returned.
+
+        The connection itself takes the steps, so that a piece of an answer costs no task its turn. Raises what `step`
+        raises, and as `more` does once `step` has taken what came before.
+        """
+        given = step()
+        if given is not None:
+            return given
+        self.raise_failure()
+        drive: _Drive[T] = _Drive(self, step, self._loop.create_future())
+        self._drive = drive
+        try:
+            return await drive.given
+        finally:
+            self._drive = None
+
+    def raise_failure(self) -> None:
+        """Raises what broke the answer, when all that came before it was taken."""
+        if self.failure is not None and not self.parts and not self.is_finished:
+            raise self.failure
+
     def abort(self) -> None:
         """Nobody wants the rest: the connection closes at once. Does nothing at the end or the second time."""
         if self.upload is not None:
@@ -130,6 +158,9 @@ class UpstreamAnswer:
 
     def wake(self) -> None:
         """Something has changed."""
+        if self._drive is not None:
+            self._drive.change()
+            return
         waiter = self.waiter
         if waiter is not None:
             self.waiter = None
@@ -141,3 +172,31 @@ class UpstreamAnswer:
         if self.failure is None and not self.is_finished:
             self.failure = error
             self.wake()
+
+
+class _Drive(Generic[T]):
+    """Whoever reads an answer step by step. Hazard: a step may end the answer, which is a change of its own."""
+
+    __slots__ = ("_answer", "_is_stepping", "_step", "given")
+
+    def __init__(self, answer: UpstreamAnswer, step: Callable[[], T | None], given: asyncio.Future[T]) -> None:
+        self._answer = answer
+        self._step = step
+        self._is_stepping = False
+        self.given = given
+
+    def change(self) -> None:
+        """Take a step, unless one is being taken or nobody waits for what it gives."""
+        if self._is_stepping or self.given.done():
+            return
+        self._is_stepping = True
+        try:
+            given = self._step()
+            if given is None:
+                self._answer.raise_failure()
+            else:
+                self.given.set_result(given)
+        except Exception as error:  # noqa: BLE001 - it belongs to whoever waits for the drive
+            self.given.set_exception(error)
+        finally:
+            self._is_stepping = False
