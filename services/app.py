@@ -42,7 +42,7 @@ from services.kit.modules import Module, Parts
 from services.kit.names import MetricName
 from services.kit.rpc.link import Conversation, Conversations, In, Out, QuietLinks
 from services.kit.rpc.local import local_links
-from services.kit.rpc.replicas import replicas
+from services.kit.rpc.replicas import Caller, replicas
 from services.kit.rpc.server import RpcServer
 from services.kit.status import Status
 from services.kit.telemetry.metrics import Metrics
@@ -343,12 +343,14 @@ class App:
         return replicas(
             conversation,
             target=target,
-            clock=self.clock,
-            random=self._random,
-            dependencies=self.dependencies,
-            tls=self._tls,
-            tracer=tracer,
-            metrics=self.metrics,
+            caller=Caller(
+                clock=self.clock,
+                random=self._random,
+                dependencies=self.dependencies,
+                tls=self._tls,
+                tracer=tracer,
+                metrics=self.metrics,
+            ),
         )
 
     @asynccontextmanager

@@ -17,7 +17,7 @@ from services.edge.configuration.configuration import Configuration, RouterLinks
 from services.edge.configuration.module import ConfigurationSettings, edge_configuration
 from services.kit.clock import SystemClock
 from services.kit.health import Dependencies
-from services.kit.rpc.replicas import replicas
+from services.kit.rpc.replicas import Caller, replicas
 from services.kit.telemetry.metrics import Metrics
 from tests.unit.router.judging import gateway
 
@@ -90,10 +90,10 @@ async def start_router() -> AsyncIterator[StartRouter]:
 async def edge_following(target: str, folder: Path) -> AsyncIterator[Configuration]:
     """An edge that reaches its router, or routers, over gRPC."""
     clock = SystemClock()
-    dependencies = Dependencies(clock=clock)
+    caller = Caller(clock=clock, random=random.random, dependencies=Dependencies(clock=clock))
     async with (
-        replicas(WATCH, target=target, clock=clock, random=random.random, dependencies=dependencies) as watch,
-        replicas(REPORT, target=target, clock=clock, random=random.random, dependencies=dependencies) as report,
+        replicas(WATCH, target=target, caller=caller) as watch,
+        replicas(REPORT, target=target, caller=caller) as report,
         edge_configuration(
             edge="edge-1",
             links=RouterLinks(watch, report),
