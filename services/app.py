@@ -146,16 +146,15 @@ class App:
         if traces.endpoint is None or traces.is_disabled:
             yield lambda service: NoTracer()
             return
-        from services.kit.telemetry.otlp import Process, Tracing
+        from services.kit.telemetry.otlp import Destination, Process, Tracing
 
         process = Process(self.instance, VERSION, traces.service_name, is_shared=len(self.here) > 1)
         async with Tracing(
-            endpoint=traces.endpoint,
+            destination=Destination(traces.endpoint, traces.headers),
             sampling=sampling(traces.sampler, traces.sampler_ratio),
             process=process,
             dependencies=self.dependencies,
             metrics=self.metrics,
-            headers=traces.headers,
         ) as tracing:
             yield tracing.tracer
 
