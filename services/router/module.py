@@ -13,6 +13,7 @@ from services.kit.telemetry.metrics import Metrics
 from services.kit.telemetry.tracing import Tracer
 from services.router.last_good import LastGood
 from services.router.names import Resolve, resolve_names
+from services.router.rule_book import RuleBook
 from services.router.service import Router
 from services.router.settings import RouterSettings
 from services.router.sources import Source, open_source
@@ -47,9 +48,7 @@ async def router_module(
         )
     router = Router(
         source=source,
-        catalogue=catalogue,
-        are_private_allowed=are_private_allowed,
-        resolve=resolve,
+        rule_book=RuleBook(catalogue, are_private_allowed, resolve),
         clock=clock,
         tracer=tracer,
         metrics=metrics,

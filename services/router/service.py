@@ -13,17 +13,16 @@ import logging
 from collections.abc import Mapping
 
 from services.contracts.router.snapshot import Release, canonical
-from services.contracts.router.values import Catalogue, Refusal, StoredKey, TargetHealth
+from services.contracts.router.values import Refusal, StoredKey, TargetHealth
 from services.kit.clock import Clock
 from services.kit.names import MetricName
 from services.kit.telemetry.metrics import Metrics
 from services.kit.telemetry.tracing import Tracer
-from services.router.accepted import Accepted, Rules, accept, hosts_named_in, release_of
+from services.router.accepted import Accepted, Rules, accept, release_of
 from services.router.last_good import LastGood
-from services.router.names import Resolve
 from services.router.report import EdgeState, Reporting
-from services.router.resources.addresses import AddressRules
 from services.router.resources.documents import Reading
+from services.router.rule_book import RuleBook
 from services.router.sources import DocumentSet, Source
 from services.router.watch import Watching
 
@@ -39,9 +38,7 @@ class Router:
         self,
         *,
         source: Source,
-        catalogue: Catalogue,
-        are_private_allowed: bool,
-        resolve: Resolve,
+        rule_book: RuleBook,
         clock: Clock,
         tracer: Tracer,
         metrics: Metrics,
@@ -50,10 +47,8 @@ class Router:
         self.watch = Watching()
         self.report = Reporting(clock=clock, tracer=tracer)
         self._source = source
-        self._catalogue = catalogue
-        self._catalogue_content = canonical(catalogue)
-        self._are_private_allowed = are_private_allowed
-        self._resolve = resolve
+        self._rule_book = rule_book
+        self._catalogue_content = canonical(rule_book.catalogue)
         self.accepted = Accepted()
         self._last_good = last_good
         metrics.gauge(MetricName.REFUSED_RESOURCES).watch(lambda: len(self.refusals))
@@ -83,7 +78,7 @@ class Router:
         """Begin with what was live before, for documents that turn out to be wrong now."""
         if self._last_good is not None:
             reading = Reading(await asyncio.to_thread(self._last_good.read))
-            rules = await self._rules(reading)
+            rules = await self._rule_book.rules(reading, self._source)
             self.accepted = await asyncio.to_thread(accept, self.accepted, reading, rules)
 
     async def load(self) -> None:
@@ -102,22 +97,13 @@ class Router:
             self.report.tick()
 
     async def _take(self, documents: DocumentSet) -> None:
-        rules = await self._rules(documents.reading)
+        rules = await self._rule_book.rules(documents.reading, self._source)
         before = self.refusals
         release, keys = await asyncio.to_thread(self._judge, documents, rules)
         self.watch.publish(release, keys)
         _tell(before, release)
         if self._last_good is not None:
             await asyncio.to_thread(self._last_good.write, self.accepted.documents.values())
-
-    async def _rules(self, reading: Reading) -> Rules:
-        resolved = await self._resolve(hosts_named_in(reading))
-        return Rules(
-            origin=self._source.origin,
-            catalogue=self._catalogue,
-            addresses=AddressRules(self._are_private_allowed, resolved),
-            secrets=self._source.secrets,
-        )
 
     def _judge(self, documents: DocumentSet, rules: Rules) -> tuple[Release, tuple[StoredKey, ...]]:
         self.accepted = accept(self.accepted, documents.reading, rules)
