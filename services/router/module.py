@@ -32,10 +32,11 @@ async def router_module(
     resolve: Resolve = resolve_names,
 ) -> AsyncIterator[Router]:
     """
-    A router that has taken its resources once and follows them for as long as the block lasts.
+    A router that has looked at its resources once and follows them for as long as the block lasts.
 
     Without a `catalogue` the one that comes with Narrows is loaded. Raises SettingsInvalid if the resources that the
-    settings name cannot be had at all; documents that are wrong are refused one by one and stop nothing.
+    settings name cannot be had at all; documents that are wrong are refused one by one and stop nothing. Where none
+    is good, nothing is published until one is (`Router.is_published`).
     """
     source = open_source(settings.resources, environment=settings.environment, clock=clock)
     are_private_allowed = _are_private_allowed(settings, source)
