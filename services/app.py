@@ -291,10 +291,11 @@ class App:
 
     def _edge_settings(self) -> EdgeSettings:
         from services.edge.module import EdgeSettings
+        from services.edge.upstream.bounds import PoolBounds
         from services.edge.upstream.proxies import ProxyRules
 
         settings = self.settings
-        upstream, bounds = settings.upstream, settings.bounds
+        upstream, bounds, connections = settings.upstream, settings.bounds, settings.connections
         return EdgeSettings(
             host=settings.addresses.data.host,
             port=settings.addresses.data.port,
@@ -310,6 +311,14 @@ class App:
             ca_files=() if upstream.ca is None else (str(upstream.ca),),
             system_ca_file=None if upstream.ssl_cert_file is None else str(upstream.ssl_cert_file),
             snapshot_key=settings.security.snapshot_key,
+            pool_bounds=PoolBounds(
+                connections_max=connections.connections_max,
+                connections_per_origin_max=connections.per_origin_max,
+                waiting_max=connections.waiting_max,
+                wait_s=connections.wait_s,
+                idle_s=connections.idle_s,
+                age_s=connections.age_s,
+            ),
         )
 
     async def _edge_links(self, stack: AsyncExitStack, parts: Parts, tracer: Tracer) -> EdgeLinks:
