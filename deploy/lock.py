@@ -1,9 +1,10 @@
 """
 The lock files: every dependency at one version, with the hashes of its files.
 
-Four files, each holding all of the one before it: what runs, what builds, what tests, and real clients for the
-acceptance tests. `make lock` writes them; `UPGRADE=1 make lock` moves to newest versions, else known ones
-stay. How much an install downloads is measured here, because the person who waits for it wants to know.
+Three files, each holding all of the one before it: what runs, what tests, and real clients for the acceptance tests.
+Beside them stand what builds, and the tools of other languages that some machines lack. `make lock` writes them;
+`UPGRADE=1 make lock` moves to newest versions, else known ones stay. How much an install downloads is measured here,
+because the person who waits for it wants to know.
 """
 
 from __future__ import annotations
@@ -20,6 +21,13 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "requirements-dev.lock": ("build", "dev"),
     "requirements-acceptance.lock": ("build", "dev", "acceptance"),
 }
+
+APART: dict[str, tuple[str, str | None]] = {
+    "requirements-build.lock": ("build", "requirements-dev.lock"),
+    "requirements-go.lock": ("go", None),
+    "requirements-node.lock": ("node", None),
+}
+"""A group, and the file whose versions it repeats."""
 
 
 def resolve(path: str, sources: list[str], constraint: str | None) -> None:
@@ -52,14 +60,15 @@ def annotate(path: str) -> None:
 
 
 def main() -> None:
-    """All four, narrow ones first, so that a wider one repeats their versions."""
+    """All of them, narrow ones first, so that a wider one repeats their versions."""
     constraint: str | None = None
     for path, groups in GROUPS.items():
         sources = ["pyproject.toml", *(word for group in groups for word in ("--group", group))]
         resolve(path, sources, constraint)
         constraint = path
-    resolve("requirements-build.lock", ["--group", "build"], "requirements-dev.lock")
-    for path in (*GROUPS, "requirements-build.lock"):
+    for path, (group, repeated) in APART.items():
+        resolve(path, ["--group", group], repeated)
+    for path in (*GROUPS, *APART):
         annotate(path)
 
 

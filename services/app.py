@@ -39,12 +39,13 @@ from services.kit.health import Dependencies
 from services.kit.health_server import health_routes, health_server
 from services.kit.identifiers import UlidSource
 from services.kit.modules import Module, Parts
-from services.kit.names import MetricName
+from services.kit.names import MetricName, StatusField
 from services.kit.rpc.link import Conversation, Conversations, In, Out, QuietLinks
 from services.kit.rpc.local import local_links
-from services.kit.rpc.replicas import replicas
+from services.kit.rpc.replicas import Caller, replicas
 from services.kit.rpc.server import RpcServer
 from services.kit.status import Status
+from services.kit.telemetry.logs import moment
 from services.kit.telemetry.metrics import Metrics
 from services.kit.telemetry.process import LoopLag, watch_process
 from services.kit.telemetry.sampling import sampling
@@ -82,7 +83,7 @@ class App:
             version=VERSION,
             dependencies=self.dependencies,
         )
-        self.status.add("stores", self._stores)
+        self.status.add(StatusField.STORES, self._stores)
         self._listening: list[str] = []
         self._random = random.Random().random
         self._tls = TlsFiles(settings.security.tls_dir) if settings.security.tls_dir is not None else None
@@ -122,10 +123,13 @@ class App:
     def announce(self, is_open: bool) -> None:  # noqa: FBT001 - `run` passes it as its one argument
         """Everything is open, or about to be closed: `/readyz` says so, and so does the log."""
         self.status.announce(is_open)
-        if is_open:
-            _log.info("%s is ready: %s", self.settings.target, ", ".join(self._listening))
+        target = self.settings.target
+        if not is_open:
+            _log.info("%s is stopping", target)
+        elif self.status.is_ready:
+            _log.info("%s is ready: %s", target, ", ".join(self._listening))
         else:
-            _log.info("%s is stopping", self.settings.target)
+            _log.info("%s listens: %s; %s", target, ", ".join(self._listening), "; ".join(self.status.reasons()))
 
     def _stores(self) -> dict[str, str]:
         """Where the services that run here keep what they know: what is in memory is gone at a restart."""
@@ -146,16 +150,15 @@ class App:
         if traces.endpoint is None or traces.is_disabled:
             yield lambda service: NoTracer()
             return
-        from services.kit.telemetry.otlp import Process, Tracing
+        from services.kit.telemetry.otlp import Destination, Process, Tracing
 
         process = Process(self.instance, VERSION, traces.service_name, is_shared=len(self.here) > 1)
         async with Tracing(
-            endpoint=traces.endpoint,
+            destination=Destination(traces.endpoint, traces.headers),
             sampling=sampling(traces.sampler, traces.sampler_ratio),
             process=process,
             dependencies=self.dependencies,
             metrics=self.metrics,
-            headers=traces.headers,
         ) as tracing:
             yield tracing.tracer
 
@@ -199,10 +202,16 @@ class App:
                     settings=own, clock=self.clock, tracer=parts[self._tracing]("router"), metrics=self.metrics
                 )
             )
-            if self.settings.target == "router":
-                self.status.add("config_version", lambda: router.version)
-                self.status.add("refusals", lambda: router.refusals)
+            self._show_router(router)
             yield router
+
+    def _show_router(self, router: Router) -> None:
+        """What `/status` and `/readyz` say of this router. An edge in the same process is ready without it."""
+        self.status.add(StatusField.REFUSALS, lambda: router.refusals)
+        self.status.add(StatusField.RUNNING, lambda: _running(router))
+        if self.settings.target == "router":
+            self.status.require("router has resources to publish", lambda: router.is_published)
+            self.status.add(StatusField.CONFIG_VERSION, lambda: router.version)
 
     def _open_limiter(self, parts: Parts) -> AbstractAsyncContextManager[LimiterService]:
         from services.limiter.module import open_limiter
@@ -268,23 +277,25 @@ class App:
             edge = await stack.enter_async_context(
                 open_edge(settings=replace(self._edge_settings(), folder=folder), links=links, context=context)
             )
-            self._show(edge)
+            self._show_edge(edge)
             self._listening.append("edge http://{}:{}".format(*edge.address))
             yield edge
 
-    def _show(self, edge: Edge) -> None:
-        """What `/status` and `/readyz` say of this edge."""
+    def _show_edge(self, edge: Edge) -> None:
+        """What `/status` and `/readyz` say of this edge. A router in the same process knows best what is refused."""
         self.status.require("edge has a snapshot", lambda: edge.configuration.current is not None)
-        self.status.add("config_version", lambda: edge.configuration.version)
-        self.status.add("refusals", lambda: edge.configuration.refusals)
-        self.status.add("spool", lambda: _spool_of(edge))
+        self.status.add(StatusField.CONFIG_VERSION, lambda: edge.configuration.version)
+        if "router" not in self.here:
+            self.status.add(StatusField.REFUSALS, lambda: edge.configuration.refusals)
+        self.status.add(StatusField.SPOOL, lambda: _spool_of(edge))
 
     def _edge_settings(self) -> EdgeSettings:
         from services.edge.module import EdgeSettings
+        from services.edge.upstream.bounds import PoolBounds
         from services.edge.upstream.proxies import ProxyRules
 
         settings = self.settings
-        upstream, bounds = settings.upstream, settings.bounds
+        upstream, bounds, connections = settings.upstream, settings.bounds, settings.connections
         return EdgeSettings(
             host=settings.addresses.data.host,
             port=settings.addresses.data.port,
@@ -300,6 +311,14 @@ class App:
             ca_files=() if upstream.ca is None else (str(upstream.ca),),
             system_ca_file=None if upstream.ssl_cert_file is None else str(upstream.ssl_cert_file),
             snapshot_key=settings.security.snapshot_key,
+            pool_bounds=PoolBounds(
+                connections_max=connections.connections_max,
+                connections_per_origin_max=connections.per_origin_max,
+                waiting_max=connections.waiting_max,
+                wait_s=connections.wait_s,
+                idle_s=connections.idle_s,
+                age_s=connections.age_s,
+            ),
         )
 
     async def _edge_links(self, stack: AsyncExitStack, parts: Parts, tracer: Tracer) -> EdgeLinks:
@@ -343,12 +362,14 @@ class App:
         return replicas(
             conversation,
             target=target,
-            clock=self.clock,
-            random=self._random,
-            dependencies=self.dependencies,
-            tls=self._tls,
-            tracer=tracer,
-            metrics=self.metrics,
+            caller=Caller(
+                clock=self.clock,
+                random=self._random,
+                dependencies=self.dependencies,
+                tls=self._tls,
+                tracer=tracer,
+                metrics=self.metrics,
+            ),
         )
 
     @asynccontextmanager
@@ -356,7 +377,7 @@ class App:
         server = RpcServer(self.settings.addresses.rpc, tls=self._tls)
         match self.settings.target:
             case "router":
-                server.add(WATCH, parts[self._router].watch)
+                server.add(WATCH, parts[self._router].remote_watch)
                 server.add(REPORT, parts[self._router].report)
             case "limiter":
                 limiter = parts[self._limiter]
@@ -386,6 +407,14 @@ def _running_here(settings: Settings) -> tuple[str, ...]:
     at = settings.services
     elsewhere = {"router": at.router, "limiter": at.limiter, "cache": at.cache, "analytics": at.analytics}
     return (*(name for name in SERVICES if elsewhere[name] is None), "edge")
+
+
+def _running(router: Router) -> dict[str, dict[str, str]]:
+    """Which version each edge runs that reports to this router, and when it said so last."""
+    return {
+        edge: {"config_version": state.version, "heard_at": moment(state.heard_at_s)}
+        for edge, state in sorted(router.running.items())
+    }
 
 
 def _spool_of(edge: Edge) -> dict[str, float]:

@@ -229,6 +229,45 @@ class Upstream:
 
 
 @dataclass(frozen=True, slots=True)
+class Connections:
+    """An edge's connections to providers. A request that finds none within these bounds is answered 503."""
+
+    connections_max: int = setting(
+        "NARROWS_UPSTREAM_CONNECTIONS_MAX",
+        kinds.integer(lowest=1),
+        10_000,
+        meaning="open connections, all together; a stream holds one as long as it lasts",
+    )
+    per_origin_max: int = setting(
+        "NARROWS_UPSTREAM_CONNECTIONS_PER_ORIGIN_MAX",
+        kinds.integer(lowest=1),
+        10_000,
+        meaning="the same to one origin (scheme, host and port)",
+    )
+    waiting_max: int = setting(
+        "NARROWS_UPSTREAM_WAITING_MAX",
+        kinds.integer(),
+        1_024,
+        meaning="requests that wait for a connection; more are answered 503 at once",
+    )
+    wait_s: float = setting(
+        "NARROWS_UPSTREAM_WAIT_S", kinds.number(), 5.0, meaning="seconds that a request waits for a connection, at most"
+    )
+    idle_s: float = setting(
+        "NARROWS_UPSTREAM_IDLE_S",
+        kinds.number(),
+        30.0,
+        meaning="seconds that a connection is kept unused; below what providers and load balancers keep, often 60",
+    )
+    age_s: float = setting(
+        "NARROWS_UPSTREAM_AGE_S",
+        kinds.number(),
+        300.0,
+        meaning="seconds that a connection is used, so that a provider that moves to other addresses is followed",
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Logs:
     """What the process says of itself, on standard error."""
 
@@ -315,6 +354,7 @@ class Settings:
     security: Security = Security()
     bounds: Bounds = Bounds()
     upstream: Upstream = Upstream()
+    connections: Connections = Connections()
     logs: Logs = Logs()
     traces: Traces = Traces()
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from services.config import Settings
 from services.kit.errors import every_error
 from services.kit.manual import document
-from services.kit.names import Attribute, Name, SpanName, every_metric, names_of
+from services.kit.names import Attribute, Name, SpanName, StatusField, every_metric, names_of
 from services.router.resources.reference import reference_lines, rules_lines, unbuilt_lines
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -41,17 +41,17 @@ def errors_page() -> str:
 
 
 def telemetry_page() -> str:
-    """Every name that traces and metrics use."""
+    """Every name that traces, metrics and `/status` use."""
     metrics = [
         f"| `{metric.name}` | {metric.kind} | {', '.join(f'`{label}`' for label in metric.labels)} | {metric.meaning} |"
         for metric in every_metric()
     ]
     return _page(
         "Telemetry",
-        """What traces and metrics call things. A trace is sampled at its head; an unsampled request makes no span.
-        Streams between services are spans of their own, named `<contract>/<stream>`, with links to the requests they
-        carry; the service's span for one request is a child of the edge's. Bodies, prompts and keys are never in
-        either.""",
+        """What traces, metrics and `/status` call things. A trace is sampled at its head; an unsampled request makes no
+        span. Streams between services are spans of their own, named `<contract>/<stream>`, with links to the requests
+        they carry; the service's span for one request is a child of the edge's. Bodies, prompts and keys are in none
+        of it.""",
         ["## Spans", "", *_names(names_of(SpanName))],
         ["## Attributes", "", *_names(names_of(Attribute))],
         [
@@ -64,6 +64,7 @@ def telemetry_page() -> str:
             "|---|---|---|---|",
             *metrics,
         ],
+        ["## Status", "", *_paragraph(STATUS), "", *_names(names_of(StatusField))],
     )
 
 
@@ -92,6 +93,10 @@ def configuration_page() -> str:
         reference_lines(),
     )
 
+
+STATUS = """On `/status` of every process, as JSON; each shows what it knows. It carries nothing of a tenant but names
+of resources. `/readyz` says 503 with the reasons while a process is not ready: an edge without a snapshot, a router
+that has no resources to publish yet. What is down never counts."""
 
 NOT_BUILT = """These can be written and are checked, but a document that uses one is refused, so that nobody believes
 in a rule that does not hold."""

@@ -38,6 +38,7 @@ from services.kit.files import locked_folder
 from services.kit.health import Dependencies
 from services.kit.health_server import listening
 from services.kit.kinds import Address
+from services.kit.names import StatusField
 from services.kit.secret import Secret
 from services.kit.telemetry.metrics import Metrics
 from services.kit.telemetry.tracing import Tracer
@@ -63,9 +64,9 @@ class Analytics:
     def report(self) -> dict[str, object]:
         """What the admin port's /status says beside this process' own: edges, refused resources, the store."""
         return {
-            "edges": [{"edge": edge, **told} for edge, told in self.edges.statuses().items()],
-            "refused_resources": self.edges.refusals(),
-            "store": {
+            StatusField.EDGES: [{"edge": edge, **told} for edge, told in self.edges.statuses().items()],
+            StatusField.REFUSED_RESOURCES: self.edges.refusals(),
+            StatusField.STORE: {
                 "state": "down" if self.dependencies.is_down("store") else "up",
                 "waiting_batches": self.inserts.waiting_count,
                 "refused_batches": self.refused.count,

@@ -56,3 +56,9 @@ class Limits:
 
     run_bytes_max: int = 32 * 1024 * 1024
     """Events of runs on their way to the store; beyond it they are dropped, and their runs forgotten for the hole."""
+
+    stored_answers_bytes_max: int = 256 * 1024 * 1024
+    """In a store in memory; in Redis its own `maxmemory` and the ttl decide."""
+
+    stored_runs_bytes_max: int = 64 * 1024 * 1024
+    """Likewise."""

@@ -28,10 +28,6 @@ from services.kit.redis import OUTAGES, open_redis
 from services.kit.telemetry.metrics import Metrics
 from services.kit.telemetry.tracing import Tracer
 
-ANSWERS_BYTES_MAX = 256 * 1024 * 1024
-RUNS_BYTES_MAX = 64 * 1024 * 1024
-"""What the stores in memory hold; in Redis its own `maxmemory` and the ttl decide."""
-
 
 @asynccontextmanager
 async def open_cache(
@@ -43,17 +39,16 @@ async def open_cache(
     metrics: Metrics,
     dependencies: Dependencies,
     limits: Limits | None = None,
-    answers_bytes_max: int = ANSWERS_BYTES_MAX,
-    runs_bytes_max: int = RUNS_BYTES_MAX,
 ) -> AsyncIterator[CacheService]:
     """The cache service, running. `instance` names this replica and is its own."""
+    limits = limits or Limits()
     async with AsyncExitStack() as stack:
         client = None if redis_url is None else await stack.enter_async_context(open_redis(redis_url))
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         running: list[asyncio.Task[None]] = []
         stack.push_async_callback(_stop, running)
-        answers: AnswerStore = MemoryAnswerStore(clock=clock, bytes_max=answers_bytes_max)
-        runs: RunStore = MemoryRunStore(clock=clock, bytes_max=runs_bytes_max)
+        answers: AnswerStore = MemoryAnswerStore(clock=clock, bytes_max=limits.stored_answers_bytes_max)
+        runs: RunStore = MemoryRunStore(clock=clock, bytes_max=limits.stored_runs_bytes_max)
         if client is not None:
             breaker = Breaker(name="redis", probe=client.ping, outages=OUTAGES, dependencies=dependencies)
             with suppress(DependencyUnavailable):  # the breaker is open then, so that no request waits to find out

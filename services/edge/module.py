@@ -41,6 +41,7 @@ from services.edge.stages.receive import Receiver
 from services.edge.stages.relay import Relay
 from services.edge.stages.settle import Settler
 from services.edge.surfaces.steps import StepBuilder
+from services.edge.upstream.bounds import PoolBounds
 from services.edge.upstream.client import UpstreamClient
 from services.edge.upstream.proxies import ProxyRules
 from services.edge.upstream.tls import client_context
@@ -78,6 +79,8 @@ class EdgeSettings:
     snapshot_key: Secret | None = None
     port_bounds: PortBounds | None = None
     """None: as documented."""
+    pool_bounds: PoolBounds | None = None
+    """Of connections to providers; None: as documented."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +165,7 @@ async def _open_parts(stack: AsyncExitStack, settings: EdgeSettings, links: Edge
     configuration = await stack.enter_async_context(_configuration(settings, links, context))
     spool = await stack.enter_async_context(_spool(settings, links, context))
     tls = client_context(ca_files=settings.ca_files, system_ca_file=settings.system_ca_file)
-    upstream = UpstreamClient(clock=context.clock, tls=tls, proxies=settings.proxies)
+    upstream = UpstreamClient(clock=context.clock, tls=tls, proxies=settings.proxies, bounds=settings.pool_bounds)
     await stack.enter_async_context(upstream)
     ledger = await stack.enter_async_context(_ledger(links, context, configuration))
     answers = Answers(links=links.exchange, clock=context.clock)

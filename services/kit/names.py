@@ -1,9 +1,10 @@
 """
 Names: the one table of everything that telemetry calls by name.
 
-Spans, their attributes, and metrics. Names of model calls follow the OpenTelemetry conventions for generative AI, the
-others those for HTTP and RPC; what neither has is `narrows.*`. Nothing here may take its value from what a client
-sends without a bound: span names are constants, and each metric bounds the values of its labels (metrics.py).
+Spans, their attributes, metrics, and the fields of `/status`. Names of model calls follow the OpenTelemetry conventions
+for generative AI, the others those for HTTP and RPC; what neither has is `narrows.*`. Nothing here may take its value
+from what a client sends without a bound: span names are constants, and each metric bounds the values of its labels
+(metrics.py).
 
 docs/telemetry.md is made from this file (`make generated`).
 """
@@ -85,6 +86,34 @@ class Attribute:
     COST: Final = Name("narrows.cost_usd", "USD; absent when the rate is unknown")
     DEGRADED: Final = Name("narrows.degraded", "dependencies that were down, with commas")
     CONFIG_VERSION: Final = Name("narrows.config_version", "version of the snapshot the request ran on")
+
+
+class StatusField:
+    """What `/status` says of a process, on top."""
+
+    SERVICE: Final = Name("service", "the target of the process")
+    SERVICES: Final = Name("services", "the services that run in it")
+    INSTANCE: Final = Name("instance", "its name, new at every start")
+    VERSION: Final = Name("version", "of Narrows")
+    READY: Final = Name("ready", "as `/readyz` says")
+    DEPENDENCIES: Final = Name("dependencies", "what it leans on by name: `state` (up or down) and `since`")
+    CONFIG_VERSION: Final = Name(
+        "config_version",
+        "edge: version of the snapshot it runs; router: of the one it publishes, empty before the first",
+    )
+    STORES: Final = Name("stores", "where the services that run here keep what they know")
+    REFUSALS: Final = Name("refusals", "edge, router: `resource` and `reason` of each resource that is refused")
+    RUNNING: Final = Name(
+        "running",
+        "router: each edge that reports to it, with the `config_version` it runs and when that was `heard_at`",
+    )
+    SPOOL: Final = Name(
+        "spool",
+        "edge: log rows that are not acknowledged, in `bytes`, how old they are in `lag_s`, and those `dropped`",
+    )
+    EDGES: Final = Name("edges", "admin port: the status of every edge, as each said within the last 10 s")
+    REFUSED_RESOURCES: Final = Name("refused_resources", "admin port: the refusals that edges have heard of, each once")
+    STORE: Final = Name("store", "admin port: the log store, and batches that wait for it or that it refused")
 
 
 Kind = Literal["counter", "gauge", "histogram"]
@@ -240,7 +269,7 @@ class MetricName:
     PROCESS_START: Final = Metric("process_start_time_seconds", "gauge", "Unix time at which the process started.")
 
 
-def names_of(table: type[SpanName | Attribute]) -> Iterator[Name]:
+def names_of(table: type[SpanName | Attribute | StatusField]) -> Iterator[Name]:
     """The names of one table, in their order."""
     return (value for value in vars(table).values() if isinstance(value, Name))
 

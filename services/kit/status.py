@@ -1,9 +1,10 @@
 """
 Status: what a process says of itself when asked, and whether it is ready for work.
 
-One per process. Modules add to it what only they know (`add("spool", ...)`) and name what they must have before
-they can work (`require("edge has a snapshot", ...)`). A process is ready when everything is open, every requirement
-is met and it is not stopping. The state of a dependency is shown and never counts: an edge serves without them.
+One per process. Modules add to it what only they know (`add(StatusField.SPOOL, ...)`) and name what they must have
+before they can work (`require("edge has a snapshot", ...)`). A process is ready when everything is open, every
+requirement is met and it is not stopping. The state of a dependency is shown and never counts: an edge serves
+without them.
 """
 
 from __future__ import annotations
@@ -13,14 +14,21 @@ from collections.abc import Callable
 import msgspec
 
 from services.kit.health import Dependencies
-from services.kit.names import MetricName
+from services.kit.names import MetricName, Name, StatusField
 from services.kit.telemetry.logs import moment
 from services.kit.telemetry.metrics import Metrics
 
 Provide = Callable[[], object]
 """Gives something that becomes JSON. Called on the loop whenever somebody asks; must not wait."""
 
-_FIXED = ("service", "services", "instance", "version", "ready", "dependencies")
+_FIXED = (
+    StatusField.SERVICE,
+    StatusField.SERVICES,
+    StatusField.INSTANCE,
+    StatusField.VERSION,
+    StatusField.READY,
+    StatusField.DEPENDENCIES,
+)
 
 
 class Status:
@@ -34,11 +42,11 @@ class Status:
         self.version = version
         self._services = services
         self._dependencies = dependencies
-        self._provided: dict[str, Provide] = {"config_version": lambda: None}
+        self._provided: dict[Name, Provide] = {StatusField.CONFIG_VERSION: lambda: None}
         self._required: dict[str, Callable[[], bool]] = {}
         self._waiting_for = "starting"
 
-    def add(self, name: str, provide: Provide) -> None:
+    def add(self, name: Name, provide: Provide) -> None:
         """Show one thing more, under this name. A name may be taken over from what another module shows."""
         if name in _FIXED:
             raise ValueError(f"{name}: /status says this itself")
@@ -65,12 +73,12 @@ class Status:
     def document(self) -> dict[str, object]:
         """All of it."""
         return {
-            "service": self.service,
-            "services": list(self._services),
-            "instance": self.instance,
-            "version": self.version,
-            "ready": self.is_ready,
-            "dependencies": {
+            StatusField.SERVICE: self.service,
+            StatusField.SERVICES: list(self._services),
+            StatusField.INSTANCE: self.instance,
+            StatusField.VERSION: self.version,
+            StatusField.READY: self.is_ready,
+            StatusField.DEPENDENCIES: {
                 name: {"state": state, "since": moment(since_s)}
                 for name, (state, since_s) in sorted(self._dependencies.states().items())
             },

@@ -5,7 +5,8 @@ A reading of the documents is taken resource by resource: one that is right repl
 is refused and its last good version stays, one that is gone goes. So a bad document never takes down a good one.
 Accepting is a function of what was live and what was read; the service (service.py) only calls it.
 
-Hazard: a reading that is not whole may lack a resource only because it could not be read; then nothing goes.
+Hazards: a reading that is not whole may lack a resource only because it could not be read; then nothing goes. And where
+nothing is live, that may be only because nothing good was read yet (`is_conclusive`).
 """
 
 from __future__ import annotations
@@ -85,6 +86,17 @@ def accept(live: Accepted, reading: Reading, rules: Rules) -> Accepted:
         faults = _route_faults(document, customs, [*gateways, *documents], rules)
         refusals.append(Refusal(document.title, reason_of(faults)))
     return Accepted(customs, gateways, written, tuple(refusals))
+
+
+def is_conclusive(accepted: Accepted, reading: Reading) -> bool:
+    """
+    Edges may be told what is live now.
+
+    Not if no gateway is live because those that the documents declare are refused or could not be read. The
+    first release of a router that reads such documents would take away every gateway that edges serve.
+    """
+    are_gateways_declared = any(document.kind == "Gateway" for document in reading.documents)
+    return bool(accepted.gateways) or (reading.is_whole and not are_gateways_declared)
 
 
 def release_of(

@@ -13,6 +13,7 @@ from services.kit.telemetry.metrics import Metrics
 from services.kit.telemetry.tracing import Tracer
 from services.router.last_good import LastGood
 from services.router.names import Resolve, resolve_names
+from services.router.rule_book import RuleBook
 from services.router.service import Router
 from services.router.settings import RouterSettings
 from services.router.sources import Source, open_source
@@ -31,10 +32,11 @@ async def router_module(
     resolve: Resolve = resolve_names,
 ) -> AsyncIterator[Router]:
     """
-    A router that has taken its resources once and follows them for as long as the block lasts.
+    A router that has looked at its resources once and follows them for as long as the block lasts.
 
     Without a `catalogue` the one that comes with Narrows is loaded. Raises SettingsInvalid if the resources that the
-    settings name cannot be had at all; documents that are wrong are refused one by one and stop nothing.
+    settings name cannot be had at all; documents that are wrong are refused one by one and stop nothing. Where none
+    is good, nothing is published until one is (`Router.is_published`).
     """
     source = open_source(settings.resources, environment=settings.environment, clock=clock)
     are_private_allowed = _are_private_allowed(settings, source)
@@ -47,9 +49,7 @@ async def router_module(
         )
     router = Router(
         source=source,
-        catalogue=catalogue,
-        are_private_allowed=are_private_allowed,
-        resolve=resolve,
+        rule_book=RuleBook(catalogue, are_private_allowed, resolve),
         clock=clock,
         tracer=tracer,
         metrics=metrics,

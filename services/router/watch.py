@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 
 from services.contracts.router.snapshot import Content, Release, difference, key_parts_of, parts_of
 from services.contracts.router.values import Ack, StoredKey, StoredKeys, WatchItem
+from services.kit.errors import NotReady
 from services.kit.rpc.link import Peer
 
 KNOWN_CONTENTS_MAX = 8
@@ -68,6 +69,24 @@ class Watching:
         if not self._is_withholding_told:
             self._is_withholding_told = True
             _log.warning("stored keys are withheld from %s: its stream is neither local nor mutual TLS", peer.name)
+
+
+class PublishedWatching:
+    """
+    The same, once there is a release.
+
+    An edge follows one router of several for as long as its stream stands. One that has nothing to say yet lets none
+    stand, so that edges follow another.
+    """
+
+    def __init__(self, watching: Watching) -> None:
+        self._watching = watching
+
+    def open(self, peer: Peer, reply: Reply) -> WatchSession:
+        """A stream of one edge. Raises NotReady before the first release."""
+        if self._watching.release is None:
+            raise NotReady("no resources could be read yet")
+        return self._watching.open(peer, reply)
 
 
 class WatchSession:

@@ -23,7 +23,7 @@ from services.kit.clock import SystemClock
 from services.kit.health import Dependencies
 from services.kit.rpc.link import Link, QuietLinks
 from services.kit.rpc.local import local_links
-from services.kit.rpc.replicas import replicas
+from services.kit.rpc.replicas import Caller, replicas
 from tests.fakes.parrot import Parrot, Said, conversation
 
 ROUND_S = 1.2
@@ -122,9 +122,7 @@ async def main() -> None:
         conversation(),
         callers,
         target=f"127.0.0.1:{port}",
-        clock=clock,
-        random=lambda: 0.5,
-        dependencies=Dependencies(clock=clock),
+        caller=Caller(clock=clock, random=lambda: 0.5, dependencies=Dependencies(clock=clock)),
     ) as links:
         await measure("over gRPC", links, callers, server.pid)
     server.terminate()

@@ -1,4 +1,4 @@
-"""The chart, rendered by Helm; without Helm, and without Go to build it, there is nothing to test."""
+"""The chart, rendered by Helm; without Helm, and with nothing to build it, there is nothing to test."""
 
 from __future__ import annotations
 

@@ -105,6 +105,16 @@ def test_the_router_reads_the_folder_that_the_resources_are_mounted_at(chart: Ch
     assert {"/etc/narrows/resources", "/etc/narrows/keys"} <= mounts
 
 
+def test_what_was_live_last_outlives_a_container_of_the_router(chart: Chart) -> None:
+    release = chart.render()
+
+    folder = release.environment("router")["NARROWS_DATA_DIR"]
+    mounts = {mount["mountPath"]: mount["name"] for mount in release.container("router")["volumeMounts"]}
+    volume = next(each for each in release.pod("router")["spec"]["volumes"] if each["name"] == mounts[folder])
+
+    assert "emptyDir" in volume
+
+
 def test_no_resources_are_a_file_without_any(chart: Chart) -> None:
     empty: tuple[list[object] | None, ...] = ([], None)
 

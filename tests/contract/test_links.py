@@ -14,7 +14,7 @@ from services.kit.health import Dependencies
 from services.kit.rpc.bounds import DEFAULT_BOUNDS, ITEM_BYTES_MAX, Bounds
 from services.kit.rpc.link import Link, QuietLinks
 from services.kit.rpc.local import local_links
-from services.kit.rpc.replicas import replicas
+from services.kit.rpc.replicas import Caller, replicas
 from services.kit.rpc.server import RpcServer
 from tests.fakes.clock import FakeClock
 from tests.fakes.owner import Owner
@@ -43,15 +43,14 @@ def over_grpc(clock: Clock) -> Connect:
     ) -> AsyncIterator[QuietLinks[Said, Said]]:
         server = RpcServer("127.0.0.1:0")
         server.add(conversation(replays=replays), parrot)
+        caller = Caller(clock=clock, random=lambda: 0.0, dependencies=Dependencies(clock=clock))
         async with (
             server,
             replicas(
                 conversation(replays=replays),
                 owner,
                 target=f"127.0.0.1:{server.port}",
-                clock=clock,
-                random=lambda: 0.0,
-                dependencies=Dependencies(clock=clock),
+                caller=caller,
                 bounds=bounds,
             ) as links,
         ):

@@ -19,7 +19,7 @@ from services.kit.clock import SystemClock
 from services.kit.health import Dependencies
 from services.kit.rpc.link import Conversation, Conversations, In, Out, QuietLinks
 from services.kit.rpc.local import local_links
-from services.kit.rpc.replicas import replicas
+from services.kit.rpc.replicas import Caller, replicas
 from services.kit.rpc.server import RpcServer
 from services.kit.telemetry.metrics import Metrics
 from services.kit.telemetry.tracing import NoTracer
@@ -64,14 +64,9 @@ class OverGrpc:
             yield RouterLinks(watch, report)
 
     def _links(self, conversation: Conversation[Out, In]) -> AbstractAsyncContextManager[QuietLinks[Out, In]]:
-        return replicas(
-            conversation,
-            target=self._target,
-            clock=CLOCK,
-            random=random.random,
-            dependencies=Dependencies(clock=CLOCK),
-            tls=self._tls,
-        )
+        dependencies = Dependencies(clock=CLOCK)
+        caller = Caller(clock=CLOCK, random=random.random, dependencies=dependencies, tls=self._tls)
+        return replicas(conversation, target=self._target, caller=caller)
 
 
 @asynccontextmanager

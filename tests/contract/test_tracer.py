@@ -8,7 +8,7 @@ import pytest
 
 from services.kit.health import Dependencies
 from services.kit.telemetry.metrics import Metrics
-from services.kit.telemetry.otlp import Bounds, Process, Tracing
+from services.kit.telemetry.otlp import Bounds, Destination, Process, Tracing
 from services.kit.telemetry.sampling import parse_traceparent, sampling
 from services.kit.telemetry.tracing import NoTracer, Tracer
 from tests.fakes.clock import FakeClock
@@ -24,7 +24,7 @@ async def tracer(request: pytest.FixtureRequest, clock: FakeClock) -> AsyncItera
         return
     with Collector() as collector:
         async with Tracing(
-            endpoint=collector.endpoint,
+            destination=Destination(collector.endpoint),
             sampling=sampling("parentbased_always_on", 1.0),
             process=Process("instance", "1"),
             dependencies=Dependencies(clock=clock),

@@ -26,7 +26,7 @@ from services.kit.health import Dependencies
 from services.kit.rpc.link import Link, Links, QuietLinks
 from services.kit.rpc.local import local_links
 from services.kit.rpc.rendezvous import Rendezvous
-from services.kit.rpc.replicas import replicas
+from services.kit.rpc.replicas import Caller, replicas
 from services.kit.telemetry.tracing import NoTracer, Tracer
 
 KEY = b"k" * 32
@@ -125,10 +125,8 @@ async def edge_of(services: Mapping[str, CacheService], *, clock: Clock) -> Asyn
 async def edge_over_grpc(target: str) -> AsyncIterator[Edge]:
     """An edge with a stream to each replica of a target, all of them up."""
     clock = SystemClock()
-    opening = replicas(
-        EXCHANGE, target=target, clock=clock, random=random.random, dependencies=Dependencies(clock=clock)
-    )
-    async with opening as links:
+    caller = Caller(clock=clock, random=random.random, dependencies=Dependencies(clock=clock))
+    async with replicas(EXCHANGE, target=target, caller=caller) as links:
         answers = Answers(links=links, clock=clock)
         links.listen(answers)
         async with asyncio.timeout(10):

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from services.config import TARGETS, Settings, Target, defaults_for, read_settings
+from services.edge.upstream.bounds import PoolBounds
 from services.kit.errors import SettingsInvalid
 from services.kit.kinds import Address
 from services.kit.settings import every_setting
@@ -74,6 +75,20 @@ def test_defaults_are_those_that_are_documented() -> None:
     assert str(settings.stores.data_dir) == ".narrows"
     assert settings.upstream.are_private_allowed is None
     assert settings.logs.format is None
+
+
+def test_connections_to_providers_are_bounded_as_the_client_bounds_them_itself() -> None:
+    connections = read_settings({}, []).connections
+
+    assert (connections.connections_max, connections.per_origin_max) == (10_000, 10_000)
+    assert PoolBounds() == PoolBounds(
+        connections_max=connections.connections_max,
+        connections_per_origin_max=connections.per_origin_max,
+        waiting_max=connections.waiting_max,
+        wait_s=connections.wait_s,
+        idle_s=connections.idle_s,
+        age_s=connections.age_s,
+    )
 
 
 @pytest.mark.parametrize("target", TARGETS)

@@ -47,9 +47,9 @@ REPLICAS_MAX = 256
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class ReplicaOptions:
-    """What a process gives to all its links."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """The process that calls: what all its links share. `random` gives numbers from 0 to below 1."""
 
     clock: Clock
     random: Callable[[], float]
@@ -57,10 +57,18 @@ class ReplicaOptions:
     tls: TlsFiles | None = None
     tracer: Tracer | None = None
     metrics: Metrics | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Naming:
+    """How the replicas behind a name are found, and how soon those that vanished are left."""
+
     resolve: Resolve = resolve
-    bounds: Bounds = DEFAULT_BOUNDS
-    resolve_every_s: float = RESOLVE_EVERY_S
+    every_s: float = RESOLVE_EVERY_S
     drain_s: float = DRAIN_S
+
+
+SYSTEM_NAMES = Naming()
 
 
 @asynccontextmanager
@@ -69,32 +77,17 @@ async def replicas(
     listener: Listener[Out, In] | None = None,
     *,
     target: str,
-    clock: Clock,
-    random: Callable[[], float],
-    dependencies: Dependencies,
-    tls: TlsFiles | None = None,
-    tracer: Tracer | None = None,
-    metrics: Metrics | None = None,
-    resolve: Resolve = resolve,
+    caller: Caller,
+    naming: Naming = SYSTEM_NAMES,
     bounds: Bounds = DEFAULT_BOUNDS,
 ) -> AsyncIterator[QuietLinks[Out, In]]:
     """
     The links of a conversation with a service that runs elsewhere.
 
-    `random` gives numbers from 0 to below 1. Without a `listener` nothing opens before `listen`. Leaving writes
-    what was sent, waits at most a second for the other side to take it, and tells the listener which keys are lost.
+    Without a `listener` nothing opens before `listen`. Leaving writes what was sent, waits at most a second for the
+    other side to take it, and tells the listener which keys are lost.
     """
-    options = ReplicaOptions(
-        clock=clock,
-        random=random,
-        dependencies=dependencies,
-        tls=tls,
-        tracer=tracer,
-        metrics=metrics,
-        resolve=resolve,
-        bounds=bounds,
-    )
-    links = Replicas(conversation, parse_target(target), options)
+    links = Replicas(conversation, parse_target(target), caller=caller, naming=naming, bounds=bounds)
     if listener is not None:
         links.listen(listener)
     try:
@@ -106,12 +99,22 @@ async def replicas(
 class Replicas(Generic[Out, In]):
     """`QuietLinks` over gRPC. Owns, from `listen` to `close`, a task that follows the names and one per stream."""
 
-    def __init__(self, conversation: Conversation[Out, In], target: Target, options: ReplicaOptions) -> None:
+    def __init__(
+        self,
+        conversation: Conversation[Out, In],
+        target: Target,
+        *,
+        caller: Caller,
+        naming: Naming = SYSTEM_NAMES,
+        bounds: Bounds = DEFAULT_BOUNDS,
+    ) -> None:
         self._conversation = conversation
         self._target = target
-        self._options = options
-        self._salt = int(options.random() * 2**32).to_bytes(4, "big")
-        self._certificates = None if options.tls is None else options.tls.current()
+        self._caller = caller
+        self._naming = naming
+        self._bounds = bounds
+        self._salt = int(caller.random() * 2**32).to_bytes(4, "big")
+        self._certificates = None if caller.tls is None else caller.tls.current()
         self._listener: Listener[Out, In] | None = None
         self._following: asyncio.Task[None] | None = None
         self._found: dict[Name, tuple[Address, ...]] = {}
@@ -130,11 +133,12 @@ class Replicas(Generic[Out, In]):
     def listen(self, listener: Listener[Out, In]) -> None:
         """Open streams to every known replica and tell this listener."""
         self._listener = listener
-        if self._options.metrics is not None:
-            self._options.metrics.gauge(MetricName.STREAMS).watch(self._count_streams)
-            self._options.metrics.counter(MetricName.STREAM_ITEMS).watch(self._count_items)
+        metrics = self._caller.metrics
+        if metrics is not None:
+            metrics.gauge(MetricName.STREAMS).watch(self._count_streams)
+            metrics.counter(MetricName.STREAM_ITEMS).watch(self._count_items)
         self._settle()
-        if self._target.names or self._options.tls is not None:
+        if self._target.names or self._caller.tls is not None:
             self._following = asyncio.create_task(self._follow(), name=f"replicas {self._conversation.method}")
 
     def any(self) -> Link[Out] | None:
@@ -170,11 +174,11 @@ class Replicas(Generic[Out, In]):
             await asyncio.gather(*(self._look_up(name) for name in self._target.names))
             self._settle()
             self._renew()
-            await asyncio.sleep(self._options.resolve_every_s)
+            await asyncio.sleep(self._naming.every_s)
 
     async def _look_up(self, name: Name) -> None:
         try:
-            found = await self._options.resolve(name.host, name.port)
+            found = await self._naming.resolve(name.host, name.port)
         except (OSError, UnicodeError) as error:
             found = ()
             if name not in self._unknown:
@@ -201,9 +205,9 @@ class Replicas(Generic[Out, In]):
 
     def _renew(self) -> None:
         """After a change of certificates, connect anew beside each stream, and swap when the new one is up."""
-        if self._options.tls is None or self._options.tls.current() is self._certificates:
+        if self._caller.tls is None or self._caller.tls.current() is self._certificates:
             return
-        self._certificates = self._options.tls.current()
+        self._certificates = self._caller.tls.current()
         for name, replica in self._known.items():
             if name in self._successors:
                 self._retire(self._successors.pop(name))
@@ -211,13 +215,13 @@ class Replicas(Generic[Out, In]):
 
     def _start(self, address: Address) -> _Replica[Out, In]:
         assert self._listener is not None
-        options = self._options
+        caller = self._caller
         link = ClientLink(
             self._conversation,
             self._listener,
             address=address.name,
-            clock=options.clock,
-            bounds=options.bounds,
+            clock=caller.clock,
+            bounds=self._bounds,
             silence=Silence(),
             traffic=self._traffic,
             changed=self._changed,
@@ -225,10 +229,10 @@ class Replicas(Generic[Out, In]):
         stream = SupervisedStream(
             self._conversation,
             link,
-            dial=lambda: open_channel(address, certificates=None if options.tls is None else options.tls.current()),
-            backoff=Backoff(random=options.random),
-            clock=options.clock,
-            tracer=options.tracer,
+            dial=lambda: open_channel(address, certificates=None if caller.tls is None else caller.tls.current()),
+            backoff=Backoff(random=caller.random),
+            clock=caller.clock,
+            tracer=caller.tracer,
             failed=self._tried_in_vain,
         )
         running = asyncio.create_task(stream.run(), name=f"stream {self._conversation.method} {address.name}")
@@ -252,7 +256,7 @@ class Replicas(Generic[Out, In]):
         is_up = any(link.is_up for link in self._ranked)
         self._is_seen = self._is_seen or is_up
         if self._is_seen:
-            self._options.dependencies.report(self._conversation.dependency, "up" if is_up else "down")
+            self._caller.dependencies.report(self._conversation.dependency, "up" if is_up else "down")
 
     def _tried_in_vain(self) -> None:
         self._is_seen = True
@@ -271,7 +275,7 @@ class Replicas(Generic[Out, In]):
     async def _drain(self, replica: _Replica[Out, In]) -> None:
         """Let those in the middle of something end it, then close."""
         if replica.link.is_up:
-            await asyncio.sleep(self._options.drain_s)
+            await asyncio.sleep(self._naming.drain_s)
         await _finish(replica)
         del self._retiring[replica]
 

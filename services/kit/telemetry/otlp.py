@@ -18,7 +18,7 @@ import random
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
@@ -89,6 +89,14 @@ class Process:
         return f"{self.service_name or 'narrows'}-{service}"
 
 
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where spans go. `headers`: `name=value`, with commas; never shown, a key may stand in them."""
+
+    endpoint: str
+    headers: str = field(default="", repr=False)
+
+
 _BOUNDS = Bounds()
 
 
@@ -98,12 +106,11 @@ class Tracing:
     def __init__(
         self,
         *,
-        endpoint: str,
+        destination: Destination,
         sampling: Sampling,
         process: Process,
         dependencies: Dependencies,
         metrics: Metrics,
-        headers: str = "",
         random_bits: Callable[[int], int] | None = None,
         bounds: Bounds = _BOUNDS,
     ) -> None:
@@ -111,7 +118,7 @@ class Tracing:
         self._sampling = sampling
         self._process = process
         self._random_bits = random_bits or random.Random().getrandbits
-        self._exporter = _Exporter(endpoint, headers, dependencies, timeout_s=bounds.export_timeout_s)
+        self._exporter = _Exporter(destination, dependencies, timeout_s=bounds.export_timeout_s)
         self._processor = _BoundedProcessor(self._exporter, bounds)
         metrics.counter(MetricName.SPANS).watch(self._counts)
 
@@ -242,14 +249,14 @@ class _Ids(IdGenerator):
 class _Exporter(SpanExporter):
     """Sends batches, counts them, and tells what it saw of the collector. Called from the processor's thread."""
 
-    def __init__(self, endpoint: str, headers: str, dependencies: Dependencies, *, timeout_s: float) -> None:
+    def __init__(self, destination: Destination, dependencies: Dependencies, *, timeout_s: float) -> None:
         self._otlp = OTLPSpanExporter(
-            endpoint=endpoint,
-            headers=headers or None,
+            endpoint=destination.endpoint,
+            headers=destination.headers or None,
             timeout=timeout_s,
             channel_options=(("grpc.enable_http_proxy", 0),),  # type: ignore[arg-type]  # annotated as text; gRPC wants a number
         )
-        self._endpoint = endpoint
+        self._endpoint = destination.endpoint
         self._dependencies = dependencies
         self._state: DependencyState | None = None
         self.loop: asyncio.AbstractEventLoop | None = None

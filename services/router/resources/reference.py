@@ -37,8 +37,8 @@ _RULES = (
     """**Strict.** An unknown key, a wrong type or an impossible pair is refused with its path, all faults of a document
     at once: `spec.limits[2].windowS: must be above 0, is -5`. Nothing is clamped, guessed or ignored.""",
     """**One by one.** A document that is refused never takes another one down. Its last good version stays live; if
-    there is none, it is not there. Refusals are in the log, in `/status` and counted by
-    `narrows_refused_resources`.""",
+    there is none, it is not there. A router that can read no gateway at all at its start tells edges nothing, and they
+    keep what they have. Refusals are in the log, in `/status` and counted by `narrows_refused_resources`.""",
     """**Live.** A change of the file, or of a file that a secret comes from, is with every edge within a second. A
     document that is not YAML leaves the others alone; as long as one cannot be read, and while the file is empty or
     gone, no resource counts as removed.""",

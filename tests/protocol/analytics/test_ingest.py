@@ -23,7 +23,7 @@ from services.kit.clock import SystemClock
 from services.kit.errors import QueryInvalid
 from services.kit.health import Dependencies
 from services.kit.rpc.procedure import RemoteProcedures
-from services.kit.rpc.replicas import replicas
+from services.kit.rpc.replicas import Caller, replicas
 from tests.protocol.analytics.conftest import AnalyticsProcess
 from tests.rows import log_body, log_row
 
@@ -34,14 +34,9 @@ ROWS_A_BATCH = 50
 @asynccontextmanager
 async def spool_to(process: AnalyticsProcess, folder: Path) -> AsyncIterator[Spool]:
     clock = SystemClock()
+    caller = Caller(clock=clock, random=Random(1).random, dependencies=Dependencies(clock=clock))
     async with (
-        replicas(
-            INGEST,
-            target=process.target,
-            clock=clock,
-            random=Random(1).random,
-            dependencies=Dependencies(clock=clock),
-        ) as links,
+        replicas(INGEST, target=process.target, caller=caller) as links,
         Spool(
             folder=folder,
             edge="edge-now",

@@ -20,7 +20,7 @@ from services.edge.leases.values import Admitted, Refused, Unavailable
 from services.kit.clock import SystemClock
 from services.kit.health import Dependencies
 from services.kit.rpc.local import local_links
-from services.kit.rpc.replicas import replicas
+from services.kit.rpc.replicas import Caller, replicas
 from services.kit.rpc.server import RpcServer
 from services.kit.telemetry.metrics import Metrics
 from services.kit.telemetry.tracing import NoTracer
@@ -73,8 +73,8 @@ async def limiter_server(redis: RedisServer) -> AsyncIterator[RpcServer]:
 
 @asynccontextmanager
 async def edge(name: str, target: str) -> AsyncIterator[LeaseLedger]:
-    dependencies = Dependencies(clock=CLOCK)
-    async with replicas(LEASE, target=target, clock=CLOCK, random=lambda: 0.5, dependencies=dependencies) as links:
+    caller = Caller(clock=CLOCK, random=lambda: 0.5, dependencies=Dependencies(clock=CLOCK))
+    async with replicas(LEASE, target=target, caller=caller) as links:
         ledger = LeaseLedger(edge=name, links=links, clock=CLOCK)
         links.listen(ledger)
         async with asyncio.TaskGroup() as tasks:

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from services.edge.upstream.bounds import PoolBounds
 from tests.protocol.port.conftest import Serve
 from tests.protocol.port.edges import RunningEdge, quick, until
 from tests.protocol.port.provider import JSON_OK, Provider, saying, stream
@@ -288,3 +289,26 @@ async def send_for_ever(client: RawClient) -> None:
     while True:
         await client.send(b"x" * 65_536)
         await asyncio.sleep(0.001)
+
+
+async def test_a_request_that_finds_no_connection_to_the_provider_is_503_at_once(
+    serve: Serve, provider: Provider
+) -> None:
+    release = asyncio.Event()
+
+    async def slowly(visit: Visit, received: Received) -> None:
+        await release.wait()
+        await visit.send(JSON_OK)
+
+    provider.turn = slowly
+    edge = await serve(pool_bounds=PoolBounds(connections_max=1, waiting_max=0))
+    first, second = await edge.connect(), await edge.connect()
+    await first.send(GET)
+    await until(lambda: len(provider.received) == 1)
+
+    refused = await second.ask(GET)
+    release.set()
+    served = await first.answer()
+
+    assert (refused.status, served.status) == (503, 200)
+    assert "retry-after" in refused

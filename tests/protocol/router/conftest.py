@@ -7,7 +7,7 @@ import random
 import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -17,9 +17,11 @@ from services.edge.configuration.configuration import Configuration, RouterLinks
 from services.edge.configuration.module import ConfigurationSettings, edge_configuration
 from services.kit.clock import SystemClock
 from services.kit.health import Dependencies
-from services.kit.rpc.replicas import replicas
+from services.kit.rpc.replicas import Caller, replicas
 from services.kit.telemetry.metrics import Metrics
 from tests.unit.router.judging import gateway
+
+CLOCK = SystemClock()
 
 
 class RouterProcess:
@@ -87,21 +89,26 @@ async def start_router() -> AsyncIterator[StartRouter]:
 
 
 @asynccontextmanager
-async def edge_following(target: str, folder: Path) -> AsyncIterator[Configuration]:
-    """An edge that reaches its router, or routers, over gRPC."""
-    clock = SystemClock()
-    dependencies = Dependencies(clock=clock)
+async def links_to(target: str) -> AsyncIterator[RouterLinks]:
+    """The links of an edge that reaches its router, or routers, over gRPC."""
+    caller = Caller(clock=CLOCK, random=random.random, dependencies=Dependencies(clock=CLOCK))
     async with (
-        replicas(WATCH, target=target, clock=clock, random=random.random, dependencies=dependencies) as watch,
-        replicas(REPORT, target=target, clock=clock, random=random.random, dependencies=dependencies) as report,
-        edge_configuration(
-            edge="edge-1",
-            links=RouterLinks(watch, report),
-            settings=ConfigurationSettings(folder),
-            clock=clock,
-            metrics=Metrics(),
-        ) as configuration,
+        replicas(WATCH, target=target, caller=caller) as watch,
+        replicas(REPORT, target=target, caller=caller) as report,
     ):
+        yield RouterLinks(watch, report)
+
+
+def edge_with(links: RouterLinks, folder: Path) -> AbstractAsyncContextManager[Configuration]:
+    """An edge with those links."""
+    settings = ConfigurationSettings(folder)
+    return edge_configuration(edge="edge-1", links=links, settings=settings, clock=CLOCK, metrics=Metrics())
+
+
+@asynccontextmanager
+async def edge_following(target: str, folder: Path) -> AsyncIterator[Configuration]:
+    """An edge with links to that target."""
+    async with links_to(target) as links, edge_with(links, folder) as configuration:
         yield configuration
 
 

@@ -34,7 +34,7 @@ async def serve(address: str, resources: str) -> None:
         catalogue=KNOWN,
     ) as router:
         server = RpcServer(address)
-        server.add(WATCH, router.watch)
+        server.add(WATCH, router.remote_watch)
         server.add(REPORT, router.report)
         async with server:
             print(server.port, flush=True)

@@ -9,13 +9,14 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from typing import Any
 
 import pytest
 
 from services.kit.clock import SystemClock
 from services.kit.health import Dependencies
 from services.kit.rpc.link import Link, QuietLinks
-from services.kit.rpc.replicas import replicas
+from services.kit.rpc.replicas import SYSTEM_NAMES, Caller, Naming, replicas
 from tests.fakes.owner import Owner
 from tests.fakes.parrot import Said, conversation
 
@@ -83,17 +84,12 @@ async def dial(owner: Owner, dependencies: Dependencies) -> AsyncIterator[Dial]:
     """Links to a target, up already, that end with the test."""
     async with AsyncExitStack() as stack:
 
-        async def open_links(target: str, *, replays: bool = False, **options: object) -> QuietLinks[Said, Said]:
+        async def open_links(
+            target: str, *, replays: bool = False, naming: Naming = SYSTEM_NAMES, **own: Any
+        ) -> QuietLinks[Said, Said]:
+            caller = Caller(clock=SystemClock(), random=random.random, dependencies=dependencies, **own)
             links = await stack.enter_async_context(
-                replicas(
-                    conversation(replays=replays),
-                    owner,
-                    target=target,
-                    clock=SystemClock(),
-                    random=random.random,
-                    dependencies=dependencies,
-                    **options,  # type: ignore[arg-type]  # what a test gives is the test's own affair
-                )
+                replicas(conversation(replays=replays), owner, target=target, caller=caller, naming=naming)
             )
             await owner.until(lambda: links.any() is not None)
             return links

@@ -10,7 +10,7 @@ import pytest
 from services.kit.clock import SystemClock
 from services.kit.health import Dependencies
 from services.kit.names import MetricName
-from services.kit.rpc.replicas import ReplicaOptions, Replicas
+from services.kit.rpc.replicas import Caller, Naming, Replicas
 from services.kit.rpc.server import RpcServer
 from services.kit.rpc.target import parse_target
 from services.kit.telemetry.metrics import Metrics
@@ -87,17 +87,12 @@ class Reach:
         self._stack = AsyncExitStack()
 
     async def links(self, *, random: float = 0.0, up: int = 3, target: str = "") -> Replicas[Said, Said]:
-        options = ReplicaOptions(
-            clock=SystemClock(),
-            random=lambda: random,
-            dependencies=self._dependencies,
-            metrics=self._metrics,
-            resolve=self._town.resolve,
-            resolve_every_s=SOON_S,
-            drain_s=SOON_S,
+        caller = Caller(
+            clock=SystemClock(), random=lambda: random, dependencies=self._dependencies, metrics=self._metrics
         )
+        naming = Naming(resolve=self._town.resolve, every_s=SOON_S, drain_s=SOON_S)
         target = target or f"dns:///parrots:{self._town.port}"
-        links = Replicas(conversation(), parse_target(target), options)
+        links = Replicas(conversation(), parse_target(target), caller=caller, naming=naming)
         self._stack.push_async_callback(links.close)
         links.listen(self._owner)
         await self._owner.until(lambda: sum(link.is_up for link in links.all()) == up)

@@ -10,7 +10,7 @@ import pytest
 from services.kit.clock import SystemClock
 from services.kit.errors import SettingsInvalid
 from services.kit.health import Dependencies
-from services.kit.rpc.replicas import ReplicaOptions, Replicas, replicas
+from services.kit.rpc.replicas import Caller, Naming, Replicas, replicas
 from services.kit.rpc.server import RpcServer
 from services.kit.rpc.target import parse_target
 from services.kit.tls import TlsFiles
@@ -28,6 +28,10 @@ def authority() -> Authority:
 @pytest.fixture
 def parrot() -> Parrot:
     return Parrot()
+
+
+def calling(dependencies: Dependencies, *, tls: TlsFiles | None) -> Caller:
+    return Caller(clock=SystemClock(), random=random.random, dependencies=dependencies, tls=tls)
 
 
 def serve(parrot: Parrot, directory: Path | None, address: str = "127.0.0.1:0") -> RpcServer:
@@ -57,7 +61,7 @@ async def test_replicas_found_by_name_are_certified_by_that_name(
         return ["127.0.0.1"]
 
     async with serve(parrot, directory) as server:
-        links = await dial(f"dns:///parrot:{server.port}", tls=TlsFiles(directory), resolve=resolve)
+        links = await dial(f"dns:///parrot:{server.port}", tls=TlsFiles(directory), naming=Naming(resolve=resolve))
 
         assert [link.address for link in links.all()] == [f"127.0.0.1:{server.port}"]
 
@@ -75,12 +79,17 @@ async def test_others_are_refused(
     async def resolve(host: str, port: int) -> list[str]:
         return ["127.0.0.1"]
 
-    async with serve(parrot, authority.write(tmp_path / "server")) as server:
-        options = {"tls": tls, "clock": SystemClock(), "random": random.random, "dependencies": dependencies}
-        async with replicas(
-            conversation(), owner, target=f"dns:///somebody-else:{server.port}", resolve=resolve, **options
-        ):
-            await owner.until(lambda: dependencies.is_down("parrot"))
+    async with (
+        serve(parrot, authority.write(tmp_path / "server")) as server,
+        replicas(
+            conversation(),
+            owner,
+            target=f"dns:///somebody-else:{server.port}",
+            caller=calling(dependencies, tls=tls),
+            naming=Naming(resolve=resolve),
+        ),
+    ):
+        await owner.until(lambda: dependencies.is_down("parrot"))
 
     assert parrot.sessions == []
 
@@ -90,15 +99,12 @@ async def test_renewed_certificates_are_used_without_losing_anything(
 ) -> None:
     directory = authority.write(tmp_path / "tls")
     async with serve(parrot, directory) as server:
-        options = ReplicaOptions(
-            clock=SystemClock(),
-            random=random.random,
-            dependencies=dependencies,
-            tls=TlsFiles(directory),
-            resolve_every_s=0.02,
-            drain_s=0.02,
+        links = Replicas(
+            conversation(),
+            parse_target(f"127.0.0.1:{server.port}"),
+            caller=calling(dependencies, tls=TlsFiles(directory)),
+            naming=Naming(every_s=0.02, drain_s=0.02),
         )
-        links = Replicas(conversation(), parse_target(f"127.0.0.1:{server.port}"), options)
         links.listen(owner)
         await owner.until(lambda: links.any() is not None)
         first = links.any()
@@ -124,10 +130,7 @@ async def test_a_client_without_certificates_does_not_start(owner: Owner, tmp_pa
             conversation(),
             owner,
             target="127.0.0.1:1",
-            clock=SystemClock(),
-            random=random.random,
-            dependencies=Dependencies(clock=SystemClock()),
-            tls=TlsFiles(tmp_path),
+            caller=calling(Dependencies(clock=SystemClock()), tls=TlsFiles(tmp_path)),
         ):
             pass
 

@@ -23,6 +23,7 @@ from tests.harness.caches import HEADERS, KEY, Edge, Provider, ask, edge_of
 from tests.redis_server import RedisServer
 
 CLOCK = SystemClock()
+WAITING_BRIEFLY = Limits(foreign_wait_s=0.02, foreign_poll_s=0.01)
 
 
 @pytest.fixture
@@ -45,7 +46,9 @@ class Parts:
 
 
 @asynccontextmanager
-async def cache(redis_url: str | None, *, instance: str = "cache-1") -> AsyncIterator[Parts]:
+async def cache(
+    redis_url: str | None, *, instance: str = "cache-1", limits: Limits = WAITING_BRIEFLY
+) -> AsyncIterator[Parts]:
     parts = Parts()
     opening = open_cache(
         redis_url=redis_url,
@@ -54,7 +57,7 @@ async def cache(redis_url: str | None, *, instance: str = "cache-1") -> AsyncIte
         tracer=NoTracer(),
         metrics=parts.metrics,
         dependencies=parts.dependencies,
-        limits=Limits(foreign_wait_s=0.02, foreign_poll_s=0.01),
+        limits=limits,
     )
     async with opening as parts.service, edge_of({instance: parts.service}, clock=CLOCK) as parts.edge:
         yield parts
@@ -96,6 +99,18 @@ async def test_without_redis_answers_are_kept_in_memory() -> None:
             first, _ = await timed_first(other)
 
     assert isinstance(first, Hit)
+
+
+async def test_what_is_kept_in_memory_is_bounded() -> None:
+    async with cache(None, limits=Limits(stored_answers_bytes_max=1_500)) as parts:
+        for key in (b"1" * 32, b"2" * 32, b"3" * 32):
+            await ask(parts.edge.recall(key), Provider())
+        async with edge_of({"cache-1": parts.service}, clock=CLOCK) as other:
+            oldest, _ = await timed_first(other, b"1" * 32)
+            newest, _ = await timed_first(other, b"3" * 32)
+
+    assert isinstance(oldest, Fill)
+    assert isinstance(newest, Hit)
 
 
 async def test_a_frozen_redis_costs_a_request_at_most_its_lookup_and_the_next_nothing(server: RedisServer) -> None:

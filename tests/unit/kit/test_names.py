@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from services.kit.names import Attribute, MetricName, Name, SpanName, every_metric, names_of
+from services.kit.names import Attribute, MetricName, Name, SpanName, StatusField, every_metric, names_of
 
 SERVICES = Path(__file__).resolve().parents[3] / "services"
 CONVENTIONS = "opentelemetry.semconv._incubating.attributes"
@@ -31,12 +31,12 @@ def test_no_name_stands_twice() -> None:
     assert len(names) == len(set(names))
 
 
-@pytest.mark.parametrize("name", [*names_of(SpanName), *names_of(Attribute)])
+@pytest.mark.parametrize("name", [*names_of(SpanName), *names_of(Attribute), *names_of(StatusField)])
 def test_every_name_says_what_it_means(name: Name) -> None:
     assert name.meaning
 
 
-@pytest.mark.parametrize("table", [SpanName, Attribute, MetricName])
+@pytest.mark.parametrize("table", [SpanName, Attribute, MetricName, StatusField])
 def test_every_name_is_said_somewhere(table: type) -> None:
     sources = "".join(path.read_text() for path in SERVICES.rglob("*.py"))
     said = set(re.findall(rf"\b{table.__name__}\.([A-Z_]+)", sources))

@@ -9,7 +9,7 @@ import pytest
 
 from services.kit.health import Dependencies
 from services.kit.telemetry.metrics import Metrics
-from services.kit.telemetry.otlp import Bounds, Process, Tracing
+from services.kit.telemetry.otlp import Bounds, Destination, Process, Tracing
 from services.kit.telemetry.sampling import sampling
 from tests.fakes.clock import FakeClock
 from tests.harness.processes import unused_port
@@ -38,12 +38,11 @@ class Traced:
         self, endpoint: str, *, sampler: str = "parentbased_always_on", ratio: float = 1.0, service_name: str = ""
     ) -> AsyncIterator[Tracing]:
         tracing = Tracing(
-            endpoint=endpoint,
+            destination=Destination(endpoint, "x-team=search%20and%20rescue"),
             sampling=sampling(sampler, ratio),
             process=Process("01J0000000000000000000TEST", "1.2.3", service_name, is_shared=True),
             dependencies=self.dependencies,
             metrics=self.metrics,
-            headers="x-team=search%20and%20rescue",
             bounds=self.bounds,
         )
         async with tracing:

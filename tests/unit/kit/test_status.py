@@ -5,6 +5,7 @@ import json
 import pytest
 
 from services.kit.health import Dependencies
+from services.kit.names import StatusField
 from services.kit.status import Status
 from services.kit.telemetry.metrics import Metrics
 from tests.fakes.clock import FakeClock
@@ -50,8 +51,8 @@ def test_a_dependency_that_is_down_is_shown_and_does_not_count(status: Status, d
 
 
 def test_status_says_who_it_is_and_what_modules_add(status: Status) -> None:
-    status.add("config_version", lambda: "abc")
-    status.add("spool", lambda: {"bytes": 1, "lag_s": 0.5, "dropped": 0})
+    status.add(StatusField.CONFIG_VERSION, lambda: "abc")
+    status.add(StatusField.SPOOL, lambda: {"bytes": 1, "lag_s": 0.5, "dropped": 0})
 
     assert json.loads(status.encode()) == {
         "service": "edge",
@@ -67,7 +68,7 @@ def test_status_says_who_it_is_and_what_modules_add(status: Status) -> None:
 
 def test_what_status_says_itself_cannot_be_replaced(status: Status) -> None:
     with pytest.raises(ValueError, match="ready: /status says this itself"):
-        status.add("ready", lambda: True)
+        status.add(StatusField.READY, lambda: True)
 
 
 def test_metrics_say_the_same(status: Status, dependencies: Dependencies) -> None:

@@ -101,13 +101,13 @@ async def test_a_broken_file_leaves_everything_live_and_is_seen(path: Path, capl
 
 async def test_a_mended_file_is_told_in_the_log(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    path.write_text(gateway("main", "{cache: []}"))
+    path.write_text(gateway("main", "{cache: []}") + gateway("other"))
     async with running(path) as router:
         edge = Edge(router)
         await edge.introduce()
         await edge.next()
 
-        path.write_text(gateway("main"))
+        path.write_text(gateway("main") + gateway("other"))
 
         await edge.next()
         assert router.refusals == ()
