@@ -177,7 +177,7 @@ class DocumentBody:
 
     def _read(self, document: bytes) -> None:
         try:
-            if document.lstrip()[:1] == b"[":
+            if document[:1] != b"{" and document.lstrip()[:1] == b"[":
                 for found in self._array_reader.read_list(document):
                     self._tally.note(found)
             elif document:

@@ -40,6 +40,8 @@ class _Node:
 
     slot: str = ""
     rank: int = 0
+    is_only: bool = True
+    """No other path leads to the slot."""
     is_list: bool = False
     kind: Any = None
     steps: dict[str, _Node] = field(default_factory=dict)
@@ -52,7 +54,7 @@ class FieldReader:
         self._root = _Node()
         for slot, alternatives in paths.items():
             for rank, path in enumerate(alternatives):
-                _plant(self._root, slot, rank, path)
+                _plant(self._root, slot, rank, path, is_only=len(alternatives) == 1)
         _give_type(self._root)
         self._one: msgspec.json.Decoder[Any] = msgspec.json.Decoder(self._root.kind)
         self._many: msgspec.json.Decoder[list[Any]] = msgspec.json.Decoder(GenericAlias(list, (self._root.kind,)))
@@ -87,12 +89,12 @@ class FieldReader:
         return founds
 
 
-def _plant(root: _Node, slot: str, rank: int, path: str) -> None:
+def _plant(root: _Node, slot: str, rank: int, path: str, *, is_only: bool) -> None:
     node = root
     for step in path.split("."):
         node = node.steps.setdefault(step.removesuffix("[]"), _Node())
         node.is_list = node.is_list or step.endswith("[]")
-    node.slot, node.rank = slot, rank
+    node.slot, node.rank, node.is_only = slot, rank, is_only and "[]" not in path
 
 
 def _give_type(node: _Node) -> None:
@@ -131,6 +133,8 @@ def _collect(node: _Node, values: dict[str, Any], found: Found, ranks: dict[str,
         slot = child.slot
         if slot == TEXT:
             _measure(value, found)
+        elif child.is_only and slot:
+            found[slot] = value
         elif slot:
             if slot not in ranks or child.rank < ranks[slot]:
                 found[slot] = value

@@ -82,7 +82,7 @@ class UsageReaders:
         tally = Tally(facts.format)
         if facts.format.tokens.input_headers:
             tally.note_headers({name.lower(): value for name, value in headers})
-        is_coded = content_encoding.strip().lower() not in ("", "identity")
+        is_coded = content_encoding != "" and content_encoding.strip().lower() not in ("", "identity")
         return UsageReader(
             facts,
             tally,

@@ -77,15 +77,17 @@ class Tee:
 
     def pieces(self, pieces: Sequence[bytes]) -> None:
         """The next bytes of the body, as they came."""
+        reader, capture, fill = self.reader, self.capture, self._fill
+        is_held = self._head is not None
         for piece in pieces:
-            if self.reader is not None:
-                self.reader.feed(piece)
-            if self.capture is not None:
-                self.capture.add(piece)
-            if self._head is not None:
+            if reader is not None:
+                reader.feed(piece)
+            if capture is not None:
+                capture.add(piece)
+            if is_held:
                 self._chunks.append(piece)
-            elif self._fill is not None:
-                self._fill.chunk(piece)
+            elif fill is not None:
+                fill.chunk(piece)
 
     @property
     def is_malformed(self) -> bool:

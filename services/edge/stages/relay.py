@@ -174,18 +174,21 @@ class _Pump:
             tee.pieces(pieces)
             if self._relayed.first_byte_s is None:
                 self._relayed.first_byte_s = time.monotonic()
-        is_end = source.is_finished and not tee.is_malformed
+        is_malformed = tee.is_malformed
+        is_end = source.is_finished and not is_malformed
         is_whole = is_end and _is_whole(source, tee)
         if is_whole:
             tee.finish(is_whole=True)
-        if self._head or pieces or is_whole:
-            reply.send(self._head + self._framing.frame(pieces, is_end=is_whole))
-            self._head = b""
+        if self._head:
+            head, self._head = self._head, b""
+            reply.send(head + self._framing.frame(pieces, is_end=is_whole))
+        elif pieces or is_whole:
+            reply.send(self._framing.frame(pieces, is_end=is_whole))
         if is_whole:
             return "done"
         if is_end:
             raise StreamBroken("the provider closed the connection before the answer was whole")
-        if tee.is_malformed:
+        if is_malformed:
             raise StreamBroken("the provider sent a malformed event")
         return "slow" if pieces and reply.is_slow and not reply.is_gone else None
 
