@@ -2,7 +2,8 @@
 A whole edge in this process, between a raw client and whatever provider a test wants.
 
 Configuration, limits and the cache are the real services, spoken to in process; only analytics is a shelf that keeps
-the rows. Everything is closed with the block, and what is closed must have given back all memory.
+the rows. What stands between the edge and a service can be chosen (`through`): a test may listen in, or be a service
+that is not there. Everything is closed with the block, and what is closed must have given back all memory.
 """
 
 from __future__ import annotations
@@ -30,16 +31,22 @@ from services.edge.port.bounds import PortBounds
 from services.edge.upstream.proxies import ProxyRules
 from services.kit.clock import SystemClock
 from services.kit.health import Dependencies
+from services.kit.rpc.link import Conversation, Conversations, QuietLinks
 from services.kit.rpc.local import local_links
 from services.kit.telemetry.metrics import Metrics
 from services.kit.telemetry.tracing import NoTracer, Tracer
 from services.limiter.module import open_limiter
 from services.router.module import router_module
+from services.router.service import Router
 from services.router.settings import RouterSettings
 from tests.protocol.port.raw import RawClient
 from tests.unit.edge.spool.analytics import Shelf, rows_of
 
 _WAIT_S = 5.0
+RESOURCES = "resources.yaml"
+
+Through = Callable[[str, Conversations[Any, Any]], Conversations[Any, Any]]
+"""Given what a conversation is for and the service's side of it, what the edge shall speak to instead."""
 
 
 class RunningEdge:
@@ -77,6 +84,14 @@ class RunningEdge:
         """The newest row, once nothing is in flight."""
         await self.quiet()
         return (await self._rows_when(lambda row: True))[-1]
+
+    async def change(self, resources: str) -> None:
+        """Replace the operator's resources; returns when new requests use them."""
+        before = self.edge.configuration.version
+        draft = self.folder / "resources.draft"
+        draft.write_text(resources)
+        draft.replace(self.folder / RESOURCES)
+        await until(lambda: self.edge.configuration.version != before)
 
     async def quiet(self) -> None:
         """Returns when no request is in flight."""
@@ -117,12 +132,14 @@ async def running_edge(
     simulator_url: str | None = None,
     environment: Mapping[str, str] | None = None,
     tracer: Tracer | None = None,
+    through: Through | None = None,
     **settings: Any,
 ) -> AsyncIterator[RunningEdge]:
     """An edge on any port. `settings` go over the usual ones."""
     clock, metrics, shelf = SystemClock(), Metrics(), Shelf()
     async with AsyncExitStack() as stack:
-        links = await _links(stack, folder, resources, simulator_url, dict(environment or {}), metrics, shelf)
+        router = await stack.enter_async_context(_router(folder, resources, simulator_url, dict(environment or {})))
+        links = await _links(stack, router, shelf, through or _directly)
         context = EdgeContext("edge-under-test", clock, tracer or NoTracer(), metrics, lambda: b"{}")
         edge = await stack.enter_async_context(
             open_edge(settings=replace(_settings(folder), **settings), links=links, context=context)
@@ -133,45 +150,52 @@ async def running_edge(
         yield running
 
 
-async def _links(
-    stack: AsyncExitStack,
-    folder: Path,
-    resources: str,
-    simulator_url: str | None,
-    environment: dict[str, str],
-    metrics: Metrics,
-    shelf: Shelf,
-) -> EdgeLinks:
-    clock, tracer = SystemClock(), NoTracer()
-    file = folder / "resources.yaml"
+def _directly(purpose: str, service: Conversations[Any, Any]) -> Conversations[Any, Any]:
+    return service
+
+
+@asynccontextmanager
+async def _router(
+    folder: Path, resources: str, simulator_url: str | None, environment: dict[str, str]
+) -> AsyncIterator[Router]:
+    file = folder / RESOURCES
     file.write_text(resources)
+    async with router_module(
+        settings=RouterSettings(resources=str(file), environment=environment),
+        clock=SystemClock(),
+        tracer=NoTracer(),
+        metrics=Metrics(),
+        catalogue=Catalogue(catalogue(simulator_url=simulator_url), {}),
+    ) as router:
+        assert not router.refusals, router.refusals
+        yield router
+
+
+async def _links(stack: AsyncExitStack, router: Router, shelf: Shelf, through: Through) -> EdgeLinks:
+    clock = SystemClock()
     enter = stack.enter_async_context
-    router = await enter(
-        router_module(
-            settings=RouterSettings(resources=str(file), environment=environment),
-            clock=clock,
-            tracer=tracer,
-            metrics=Metrics(),
-            catalogue=Catalogue(catalogue(simulator_url=simulator_url), {}),
-        )
-    )
-    assert not router.refusals, router.refusals
     shared: dict[str, Any] = {
         "clock": clock,
-        "tracer": tracer,
+        "tracer": NoTracer(),
         "metrics": Metrics(),
         "dependencies": Dependencies(clock=clock),
     }
     limiter = await enter(open_limiter(redis_url=None, **shared))
     cache = await enter(open_cache(redis_url=None, instance="cache-under-test", **shared))
+
+    async def link(
+        purpose: str, conversation: Conversation[Any, Any], service: Conversations[Any, Any]
+    ) -> QuietLinks[Any, Any]:
+        return await enter(local_links(conversation, through(purpose, service), clock=clock))
+
     return EdgeLinks(
         router=RouterLinks(
-            watch=await enter(local_links(WATCH, router.watch, clock=clock)),
-            report=await enter(local_links(REPORT, router.report, clock=clock)),
+            watch=await link("watch", WATCH, router.watch),
+            report=await link("report", REPORT, router.report),
         ),
-        lease=await enter(local_links(LEASE, limiter, clock=clock)),
-        exchange=await enter(local_links(EXCHANGE, cache, clock=clock)),
-        ingest=await enter(local_links(INGEST, shelf, clock=clock)),
+        lease=await link("lease", LEASE, limiter),
+        exchange=await link("exchange", EXCHANGE, cache),
+        ingest=await link("ingest", INGEST, shelf),
     )
 
 
