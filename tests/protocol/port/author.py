@@ -22,6 +22,9 @@ _REPEATED_OF_3 = 1
 _NOT_ANYTHING = (b"host", b"connection", b"expect", b"cf-aig-", _FRAMING)
 """Beginnings of the headers that are changed only by a rule of their own, because they decide what becomes of it."""
 
+_ONLY_ONCE = (b"user-agent", b"content-type")
+"""Headers that HTTP does not know twice."""
+
 
 @dataclass
 class _Draft:
@@ -35,6 +38,7 @@ class _Draft:
             (b"User-Agent", b"client/1.0"),
             (b"Accept", b"*/*"),
             (b"Authorization", b"Bearer sk-0123456789"),
+            (b"OpenAI-Beta", b"assistants=v2"),
             (b"Content-Type", b"application/json"),
             (_FRAMING, b""),
         ]
@@ -157,6 +161,8 @@ class Author:
 
     def _a_header_twice(self) -> None:
         name, value = self._draft.headers[self._header()]
+        if name.lower() in _ONLY_ONCE:
+            return
         copy = name, self._chance.choice((value, b"again-%d" % self._count()))
         self._draft.headers.insert(self._chance.randrange(len(self._draft.headers) + 1), copy)
 

@@ -83,7 +83,7 @@ class Said:
             if name.lower() == b"connection"
             for token in value.split(b",")
         }
-        headers = [(name, value.strip(b" \t")) for name, value in self.headers if _passes(name.lower(), named)]
+        headers = [(name, _value(name, value)) for name, value in self.headers if _passes(name.lower(), named)]
         if self.method in _WITH_A_BODY and not self.is_chunked and self.value(b"content-length") is None:
             headers.append((b"Content-Length", b"0"))
         return Arrived(line, headers, self.body)
@@ -125,7 +125,7 @@ def arrived(octets: bytes, *, is_chunked: bool = False) -> Arrived:
     """A request that a provider has received."""
     head, _, body = octets.partition(b"\r\n\r\n")
     line, *lines = head.split(b"\r\n")
-    pairs = [(name, value.removeprefix(b" ")) for name, _, value in (each.partition(b":") for each in lines)]
+    pairs = [(name, _value(name, value)) for name, _, value in (each.partition(b": ") for each in lines)]
     dropped = {b"host", b"content-length", b"transfer-encoding"} if is_chunked else {b"host"}
     return Arrived(line, [pair for pair in pairs if pair[0].lower() not in dropped], body)
 
@@ -173,6 +173,12 @@ def _spaced(headers: Sequence[Header]) -> Iterable[Header]:
     """A value that begins with white space has its own."""
     for name, value in headers:
         yield name, value if value[:1] in (b" ", b"\t", b"") else b" " + value
+
+
+def _value(name: bytes, value: bytes) -> bytes:
+    """A header's value. Zeros before a length mean nothing."""
+    plain = value.strip(b" \t")
+    return plain.lstrip(b"0") or b"0" if name.lower() == b"content-length" else plain
 
 
 def _passes(name: bytes, named: set[bytes]) -> bool:
