@@ -100,6 +100,11 @@ class NarrowsProcess:
         """Send it a signal."""
         os.kill(self.pid, number)
 
+    def wait(self, timeout_s: float = STOP_S) -> int:
+        """Its exit status, once it has ended by itself or was told to."""
+        assert self._process is not None, f"{self.name} does not run"
+        return self._process.wait(timeout_s)
+
     def stop(self) -> None:
         """Ask it to leave; kill it if it does not."""
         if self._process is None or self._process.poll() is not None:

@@ -86,6 +86,10 @@ class RawClient:
         if method == "HEAD" or answer.status in (204, 304):
             answer.is_whole = True
             return answer
+        return await self.rest(answer)
+
+    async def rest(self, answer: RawAnswer) -> RawAnswer:
+        """The body of an answer whose head was read, or what came of it."""
         async with asyncio.timeout(_WAIT_S):
             await self._body(answer)
         return answer
