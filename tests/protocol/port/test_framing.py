@@ -17,7 +17,7 @@ from tests.protocol.port.dialogue import CHAT, CONTINUE, Said, chunked, converse
 from tests.protocol.port.edges import RunningEdge
 from tests.protocol.port.provider import Provider
 from tests.protocol.port.raw import RawAnswer, RawClient
-from tests.protocol.port.test_heads import NOT_HTTP
+from tests.protocol.port.test_heads import NOT_HTTP, TOO_LARGE
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -64,6 +64,17 @@ async def test_what_is_not_http_is_400_behind_good_requests_too(
     client, answer = await behind_good_ones(edge, content, usual=usual)
 
     await expect_refusal(client, answer, provider)
+
+
+@pytest.mark.parametrize("content", TOO_LARGE.values(), ids=TOO_LARGE.keys())
+@pytest.mark.parametrize("usual", [USUAL, PLAIN], ids=["posts", "gets"])
+async def test_a_head_beyond_its_bounds_is_refused_behind_good_requests_too(
+    edge: RunningEdge, provider: Provider, content: bytes, usual: Said
+) -> None:
+    client, answer = await behind_good_ones(edge, content, usual=usual)
+
+    await expect_refusal(client, answer, provider)
+    assert answer.get("cf-aig-error-code") == "2014"
 
 
 @pytest.mark.parametrize("value", [b" 2", b"2", b"2 ", b"\t2\t", b" 02", b" 0000000000000000000000002"])

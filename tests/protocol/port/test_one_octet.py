@@ -37,13 +37,15 @@ async def echoing(provider: Provider) -> None:
 
 
 def variants(octets: bytes) -> Iterator[bytes]:
-    """Every place with another octet, one more and one less; which ones is the same each time."""
+    """Every place with another octet, and with one more or one less. The same ones each time."""
     chance = random.Random(len(octets))
     for place, octet in enumerate(octets):
-        for other in {octet ^ 1, octet ^ 0x20, *chance.sample(SUBSTITUTES, 2)} - {octet}:
+        for other in {octet ^ 1, octet ^ 0x20, chance.choice(SUBSTITUTES)} - {octet}:
             yield octets[:place] + bytes((other,)) + octets[place + 1 :]
-        yield octets[:place] + octets[place + 1 :]
-        yield octets[:place] + bytes((chance.choice(SUBSTITUTES + b"1a"),)) + octets[place:]
+        if place % 2:
+            yield octets[:place] + octets[place + 1 :]
+        else:
+            yield octets[:place] + bytes((chance.choice(SUBSTITUTES + b"1a"),)) + octets[place:]
 
 
 async def outcome(edge: RunningEdge, octets: bytes, *before: Said, patience_s: float = SOON_S) -> Outcome:
@@ -69,10 +71,10 @@ async def test_a_head_with_one_octet_changed_is_what_it_would_be_on_a_new_connec
     changed = [octets + usual.content for octets in variants(usual.head)]
 
     alone = [await outcome(edge, octets) for octets in changed]
-    behind = [await outcome(edge, octets, usual, usual) for octets in changed]
+    behind = [await outcome(edge, octets, usual) for octets in changed]
 
     doubtful = [octets for octets, *both in zip(changed, alone, behind, strict=True) if both[0] != both[1]]
     for octets in doubtful:
         late = await outcome(edge, octets, patience_s=LATE_S)
-        assert await outcome(edge, octets, usual, usual, patience_s=LATE_S) == late, octets
+        assert await outcome(edge, octets, usual, patience_s=LATE_S) == late, octets
     assert {each[0] for each in alone if each} >= {200, 400, 404}

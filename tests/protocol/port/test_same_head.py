@@ -6,6 +6,7 @@ Models, caches, limits, steps and streams: whatever the stages remember of a hea
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Sequence
 
@@ -15,7 +16,7 @@ from services.kit.names import SpanName
 from tests.fakes.tracer import NotedSpan, NotingTracer
 from tests.protocol.port.conftest import Serve
 from tests.protocol.port.dialogue import GATEWAY, Said, converse, echo, post
-from tests.protocol.port.edges import RunningEdge
+from tests.protocol.port.edges import RunningEdge, quick, until
 from tests.protocol.port.provider import Provider, header_of, saying, stream
 from tests.protocol.port.raw import RawAnswer
 from tests.protocol.port.test_request_bodies import held_bytes
@@ -162,6 +163,73 @@ async def test_an_answer_that_fails_once_is_tried_again_each_time(serve: Serve, 
 
     assert [(answer.status, answer.json()["model"]) for answer in answers] == [(200, model) for model in MODELS]
     assert len(provider.received) == 2 * len(MODELS)
+
+
+REFUSED = {
+    401: post(b'{"model":"m"}', JSON, (b"cf-aig-authorization", b"Bearer wrong")),
+    404: post(b'{"model":"m"}', JSON, target=b"/v1/local/nowhere/openai/chat/completions"),
+    400: post(b'{"model":"m"}', JSON, (b"cf-aig-max-attempts", b"many")),
+    501: post(b'{"model":"m"}', JSON, target=b"/v1/local/main/compat/chat/completions"),
+}
+
+
+@pytest.mark.parametrize(("status", "said"), REFUSED.items())
+async def test_a_request_with_a_body_that_was_refused_is_refused_again_and_the_connection_goes_on(
+    serve: Serve, provider: Provider, status: int, said: Said
+) -> None:
+    guard = "  authentication: {{required: false, tokens: [{{name: ci, valueFrom: {{env: CI_TOKEN}}}}]}}"
+    edge = await serve(guard, environment={"CI_TOKEN": "right"})
+    client = await edge.connect()
+
+    statuses = [(await client.ask(each.octets)).status for each in (said, said, chat(), said, said, chat(), chat())]
+
+    assert statuses == [status, status, 200, status, status, 200, 200]
+    assert len(provider.received) == 3
+
+
+async def test_a_client_that_leaves_cancels_its_request_also_when_it_is_the_last_one_again(
+    edge: RunningEdge, provider: Provider
+) -> None:
+    client = await edge.connect()
+    for _ in range(3):
+        await client.ask(chat().octets)
+    left = asyncio.Event()
+
+    async def never(visit: Visit, received: Received) -> None:
+        await visit.left()
+        left.set()
+
+    provider.turn = never
+    await client.send(chat().octets)
+    await until(lambda: len(provider.received) == 4)
+
+    client.reset()
+
+    async with asyncio.timeout(1):
+        await left.wait()
+    assert (await edge.last_row()).ended == "client_gone"
+
+
+async def test_a_connection_of_requests_alike_ends_when_it_rests_too_long(serve: Serve) -> None:
+    edge = await serve(port_bounds=quick(keep_alive_s=0.4))
+    client = await edge.connect()
+    for _ in range(3):
+        assert (await client.ask(chat().octets)).status == 200
+        await asyncio.sleep(0.15)
+
+    assert await client.ended() == b""
+
+
+async def test_a_head_that_does_not_end_in_time_is_408_behind_requests_alike(serve: Serve) -> None:
+    edge = await serve(port_bounds=quick(head_s=0.1))
+    client = await edge.connect()
+    for _ in range(3):
+        await client.ask(chat().octets)
+
+    answer = await client.ask(chat().head[:-2])
+
+    assert (answer.status, answer.get("cf-aig-error-code")) == (408, "2005")
+    assert await client.ended() == b""
 
 
 class EverySecond(NotingTracer):

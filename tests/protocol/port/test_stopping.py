@@ -12,6 +12,7 @@ import json
 import signal
 import time
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,8 @@ EVENTS = 20
 PAUSE_S = 0.05
 CLIENTS = 8
 STREAMS = 4
+PATIENT_S, HASTY_S = 30.0, 0.5
+"""NARROWS_DRAIN_S."""
 MARGIN_S = 5.0
 """For closing what is behind the port, on a machine that has other things to do."""
 
@@ -66,25 +69,25 @@ class Leaving:
         return status, time.monotonic() - self.told_at_s
 
 
-@pytest_asyncio.fixture(loop_scope="module")
-async def leaving(request: pytest.FixtureRequest, provider: Provider, tmp_path: Path) -> AsyncIterator[Leaving]:
-    """Started and ready; `drain_s` is the test's parameter."""
+@asynccontextmanager
+async def edge_process(folder: Path, provider: Provider, *, drain_s: float) -> AsyncIterator[Leaving]:
+    """Started and ready."""
     shelf = Shelf()
     server = RpcServer("127.0.0.1:0")
     server.add(INGEST, shelf)
-    resources = tmp_path / "resources.yaml"
+    resources = folder / "resources.yaml"
     resources.write_text(gateway_document("main", LIMITS, provider))
     port, health = unused_port(), f"127.0.0.1:{unused_port()}"
     async with server:
         environment = {
             "NARROWS_DATA_ADDRESS": f"127.0.0.1:{port}",
             "NARROWS_HEALTH_ADDRESS": health,
-            "NARROWS_DATA_DIR": str(tmp_path / "state"),
+            "NARROWS_DATA_DIR": str(folder / "state"),
             "NARROWS_ANALYTICS": f"127.0.0.1:{server.port}",
-            "NARROWS_DRAIN_S": str(request.param),
+            "NARROWS_DRAIN_S": str(drain_s),
         }
         arguments = ["--target", "edge", "--resources", str(resources)]
-        process = NarrowsProcess("edge", arguments, environment, health=health, log=tmp_path / "edge.log")
+        process = NarrowsProcess("edge", arguments, environment, health=health, log=folder / "edge.log")
         process.start()
         try:
             await asyncio.to_thread(process.wait_until_ready)
@@ -94,6 +97,22 @@ async def leaving(request: pytest.FixtureRequest, provider: Provider, tmp_path: 
                 await client.close()
         finally:
             await asyncio.to_thread(process.stop)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def edges(
+    listening_provider: Provider, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[tuple[Leaving, Leaving]]:
+    """One that has time to leave and one that has little, started together because that takes seconds."""
+    async with AsyncExitStack() as stack:
+        opening = [
+            stack.enter_async_context(
+                edge_process(tmp_path_factory.mktemp("edge"), listening_provider, drain_s=bound_s)
+            )
+            for bound_s in (PATIENT_S, HASTY_S)
+        ]
+        patient, hasty = await asyncio.gather(*opening)
+        yield patient, hasty
 
 
 async def turn(visit: Visit, received: Received) -> None:
@@ -120,8 +139,10 @@ async def talk(client: RawClient, answers: list[RawAnswer]) -> None:
             return
 
 
-@pytest.mark.parametrize("leaving", [30], indirect=True)
-async def test_an_edge_that_is_told_to_leave_under_load_fails_no_request(leaving: Leaving, provider: Provider) -> None:
+async def test_an_edge_that_is_told_to_leave_under_load_fails_no_request(
+    edges: tuple[Leaving, Leaving], provider: Provider
+) -> None:
+    leaving, _ = edges
     provider.turn = turn
     answers: list[RawAnswer] = []
     talking = [asyncio.create_task(talk(await leaving.connect(), answers)) for _ in range(CLIENTS)]
@@ -161,10 +182,10 @@ async def test_an_edge_that_is_told_to_leave_under_load_fails_no_request(leaving
     assert len(provider.received) == len(answers) + len(begun)
 
 
-@pytest.mark.parametrize("leaving", [0.5], indirect=True)
 async def test_a_request_that_does_not_end_is_given_up_at_the_bound_and_booked(
-    leaving: Leaving, provider: Provider
+    edges: tuple[Leaving, Leaving], provider: Provider
 ) -> None:
+    _, leaving = edges
     let_go = asyncio.Event()
 
     async def never(visit: Visit, received: Received) -> None:
@@ -180,7 +201,7 @@ async def test_a_request_that_does_not_end_is_given_up_at_the_bound_and_booked(
     status, took_s = await leaving.left()
 
     assert status == 0
-    assert 0.5 <= took_s < 0.5 + MARGIN_S
+    assert HASTY_S <= took_s < HASTY_S + MARGIN_S
     assert await client.ended() == b""
     assert len(leaving.shelf.ids) == 1
     async with asyncio.timeout(1):
