@@ -18,7 +18,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from aiohttp.http import RawRequestMessage
@@ -28,7 +28,7 @@ from aiohttp.web_protocol import ERROR, RequestHandler, _ErrInfo
 
 from services.edge.port.arrival import Arrival
 from services.edge.port.bounds import PortBounds
-from services.edge.port.head import Head, recurring_head
+from services.edge.port.head import Head, end_of, recurring_head
 from services.edge.port.reply import Reply, refusal_bytes
 from services.edge.port.request_line import plain_line
 from services.kit.errors import BodyTimeout, HeadTooLarge, Malformed, NarrowsError, Overloaded
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from services.edge.port.server import DataPort
 
 _NO_LINGER = struct.pack("ii", 1, 0)
+_NOT_HTTP_1 = "the request is not HTTP/1.1"
+_LAST_CHUNK = b"\r\n0\r\n\r\n"
 _TOO_MANY_HEADERS = "Too many headers received"
 
 
@@ -54,7 +56,10 @@ class Connection(RequestHandler):
     """One client's connection. `others` are asked when the client leaves during a request."""
 
     __slots__ = (
+        "_chunked_body",
+        "_chunked_tail",
         "_end_timer",
+        "_has_lost",
         "_head",
         "_head_bytes",
         "_head_timer",
@@ -68,6 +73,7 @@ class Connection(RequestHandler):
         "bounds",
         "is_gone",
         "others",
+        "spent_behind",
     )
 
     def __init__(self, port: DataPort, **options: Any) -> None:
@@ -87,6 +93,12 @@ class Connection(RequestHandler):
         self._is_deaf = False
         self._is_parting = False
         self._heard_bytes = 0
+        self._chunked_body: StreamReader | None = None
+        """Of the last head, if it is chunked and has not ended."""
+        self._chunked_tail = b""
+        self._has_lost = False
+        self.spent_behind: StreamReader | None = None
+        """What comes behind the request with this body is not to be trusted: its answer is the connection's last."""
         self.is_gone = False
         self.others: Others | None = None
 
@@ -109,15 +121,20 @@ class Connection(RequestHandler):
         if self._head is not None and self._takes_recurring(self._head, data):
             return
         is_head = self._payload.is_eof()
-        if is_head and not data.isascii():
+        is_start = is_head and not self._head_bytes
+        if is_start and not data.isascii():
             data, target = plain_line(data)
             self._target = target or self._target
-        count = self._request_count
+        count, last_body = self._request_count, self._chunked_body
         super().data_received(data)
         if self._request_count != count:
-            self._note_heads(data, self._request_count - count)
+            if last_body is not None:
+                self.spent_behind = last_body
+            self._note_heads(data, self._request_count - count, is_start=is_start)
         elif is_head and data:
             self._note_partial_head(len(data))
+        if self._chunked_body is not None:
+            self._watch_last_chunk(data, self._chunked_body)
 
     def connection_lost(self, error: BaseException | None) -> None:
         self.is_gone = True
@@ -138,8 +155,8 @@ class Connection(RequestHandler):
 
     @property
     def is_draining(self) -> bool:
-        """The edge is stopping: answers say that this connection closes."""
-        return self._port.is_draining
+        """The edge is stopping, or cannot tell what comes next here: answers say that this connection closes."""
+        return self._has_lost or self._port.is_draining
 
     @property
     def writing_is_paused(self) -> bool:
@@ -224,6 +241,8 @@ class Connection(RequestHandler):
             self._resume_reading_if_drained()
         if isinstance(message, _ErrInfo):
             return Arrival(ERROR, payload, self), message
+        if message.version.major != 1:
+            return Arrival(ERROR, payload, self), _ErrInfo(400, Malformed(_NOT_HTTP_1), _NOT_HTTP_1)
         is_recurring = self._head is not None and self._head.message is message
         return Arrival(message, payload, self, head=self._head if is_recurring else None), None
 
@@ -264,9 +283,11 @@ class Connection(RequestHandler):
         waiter.set_result(None)
         return True
 
-    def _note_heads(self, segment: bytes, count: int) -> None:
-        """New messages stand at the end of the queue; the last one's body may still be on its way."""
-        is_one_whole = not self._head_bytes and count == 1 and self._payload.is_eof()
+    def _note_heads(self, segment: bytes, count: int, *, is_start: bool) -> None:
+        """
+        New messages stand at the end of the queue; the last one's body may still be on its way. `is_start`: the first
+        of them begins with the segment.
+        """
         head_bytes, self._head_bytes = self._head_bytes + len(segment), 0
         self._head = None
         if self._head_timer is not None:
@@ -281,8 +302,38 @@ class Connection(RequestHandler):
         if head_bytes > self.bounds.head_bytes:
             self._refuse_large_heads(len(self._messages) - count)
         message, self._payload = self._messages[-1]
-        if is_one_whole and not is_mended and isinstance(message, RawRequestMessage) and self._payload.is_eof():
+        if isinstance(message, _ErrInfo):
+            return
+        heads = list(self._messages)[-count:]
+        self._note_chunked(heads)
+        end = end_of(segment, heads) if is_start else None
+        if message.upgrade and not self._upgraded:
+            # The parser drops what stands behind an upgrade that it does not know.
+            self._has_lost = end != len(segment)
+        elif end is not None and end < len(segment):
+            self._note_partial_head(len(segment) - end)
+        elif end is not None and count == 1 and not is_mended:
             self._head = recurring_head(segment, message)
+
+    def _note_chunked(self, heads: Sequence[tuple[RawRequestMessage | _ErrInfo, StreamReader]]) -> None:
+        """
+        The parser gives a chunked body's last trailer to the next request as a header. So nothing is read as a request
+        behind a body that may have had trailers: one that does not end with its segment, and with its last chunk.
+        """
+        chunked = [body for message, body in heads if isinstance(message, RawRequestMessage) and message.chunked]
+        self._chunked_body, self._chunked_tail = None, b""
+        if chunked and chunked[0] is not heads[-1][1]:
+            self.spent_behind = chunked[0]
+        elif chunked:
+            self._chunked_body = chunked[0]
+
+    def _watch_last_chunk(self, segment: bytes, body: StreamReader) -> None:
+        """Look how it ends."""
+        self._chunked_tail = (self._chunked_tail + segment)[-len(_LAST_CHUNK) :]
+        if body.is_eof():
+            self._chunked_body = None
+            if self._chunked_tail != _LAST_CHUNK:
+                self.spent_behind = body
 
     def _note_unreadable(self) -> None:
         """What came last is not HTTP. In the middle of a body, that body's reader must hear of it, or it would wait."""

@@ -13,10 +13,12 @@ Only a plain head recurs: HTTP/1.1, one `Content-Length` or no body, nothing tha
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from aiohttp import HttpVersion11
+from aiohttp import HttpVersion11, StreamReader
 from aiohttp.http import RawRequestMessage
+from aiohttp.web_protocol import _ErrInfo
 
 if TYPE_CHECKING:
     from services.edge.plan import StepForm
@@ -65,8 +67,21 @@ class Head:
         return body if digits == b"%d" % len(body) else None
 
 
+def end_of(segment: bytes, messages: Sequence[tuple[RawRequestMessage | _ErrInfo, StreamReader]]) -> int | None:
+    """Where the last of these messages ends in the segment that began with the first; None where it cannot be told."""
+    at = 0
+    for message, payload in messages:
+        while segment.startswith(b"\r\n", at):
+            at += 2
+        end = segment.find(_END, at)
+        if isinstance(message, _ErrInfo) or end < 0 or message.chunked or not payload.is_eof():
+            return None
+        at = end + len(_END) + int(message.headers.get("Content-Length", "0"))
+    return at
+
+
 def recurring_head(segment: bytes, message: RawRequestMessage) -> Head | None:
-    """The head of the one whole request in this segment, if it is of the kind that may recur."""
+    """The head of the request that this segment is, if it is of the kind that may recur."""
     if message.version != HttpVersion11 or message.should_close or message.upgrade or message.chunked:
         return None
     names = [name.lower() for name, _ in message.raw_headers]

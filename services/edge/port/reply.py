@@ -66,9 +66,11 @@ class Reply:
         """
         The head is about to be written: must it say that the connection closes?
 
-        So it is when the edge stops, and when some of the request's body has not come: nobody will wait for the rest.
+        So it is when the edge stops, when some of the request's body has not come (nobody will wait for the rest), and
+        when what comes behind it could not be told apart from it.
         """
-        if self._connection.is_draining or not self._payload.is_eof():
+        connection, body = self._connection, self._payload
+        if connection.is_draining or not body.is_eof() or connection.spent_behind is body:
             self.is_last = True
         return self.is_last
 

@@ -20,6 +20,7 @@ import msgspec
 
 from services.contracts.limiter.values import Bucket
 from services.contracts.router.values import Gateway, Limit
+from services.dialects.shaping import CALLER_HEADERS
 from services.edge.exchange import Exchange
 from services.edge.leases.ledger import LeaseLedger
 from services.edge.leases.values import Admitted as Leased
@@ -206,7 +207,8 @@ def _key_value(exchange: Exchange, item: str, step: Step) -> str:
         case "model":
             return step.facts.model
         case "header":
-            return _bounded(exchange.arrival.headers.get(name, ""))
+            text = exchange.arrival.headers.get(name, "")
+            return _hashed(text) if text and name.lower().encode() in CALLER_HEADERS else _bounded(text)
         case _:
             value = step.options.metadata.get(name, "")
             return ("false", "true")[value] if isinstance(value, bool) else _bounded(str(value))
@@ -221,9 +223,12 @@ def _bounded(value: str) -> str:
     if len(value) <= _KEY_VALUE_LENGTH_MAX and value.isascii():
         return value
     octets = value.encode("utf-8", "surrogateescape")
-    if len(octets) > _KEY_VALUE_LENGTH_MAX:
-        return hashlib.sha256(octets).hexdigest()
-    return octets.decode("utf-8", "backslashreplace")
+    return _hashed(value) if len(octets) > _KEY_VALUE_LENGTH_MAX else octets.decode("utf-8", "backslashreplace")
+
+
+def _hashed(value: str) -> str:
+    """What is too long for a bucket's name, or too secret: names are stored and logged."""
+    return hashlib.sha256(value.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def limit_headers(admitted: Admitted) -> str:

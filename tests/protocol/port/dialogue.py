@@ -12,6 +12,7 @@ import asyncio
 import base64
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import NamedTuple
 
 from tests.protocol.port.raw import RawAnswer, RawClient
@@ -161,8 +162,13 @@ async def seen() -> None:
 
 
 async def converse(client: RawClient, said: Sequence[Said], *cuts: int) -> list[RawAnswer]:
-    """Write these requests in one go, cut into segments, and read and judge their answers, which come in order."""
-    await write(client, b"".join(each.octets for each in said), *cuts)
+    """
+    Write these requests in one go, cut into segments, and read and judge their answers, which come in order. A chunked
+    one ends its segment: nothing is read behind it in the same one.
+    """
+    ends = accumulate(len(each.octets) for each in said)
+    own_cuts = [end for end, each in zip(ends, said, strict=True) if each.is_chunked]
+    await write(client, b"".join(each.octets for each in said), *cuts, *own_cuts)
     answers = [await client.answer(method=each.method.decode()) for each in said]
     for answer, each in zip(answers, said, strict=True):
         judge(answer, each)

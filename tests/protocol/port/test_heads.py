@@ -226,7 +226,6 @@ async def test_methods_are_relayed(edge: RunningEdge, provider: Provider, method
     assert provider.last.body == b"{}"
 
 
-@pytest.mark.xfail(strict=True, reason="a head begun behind a whole request in one segment is forgotten")
 async def test_a_head_that_begins_in_the_segment_of_another_request_has_its_time_too(serve: Serve) -> None:
     edge = await serve(port_bounds=quick(head_s=0.1, keep_alive_s=0.4))
     client = await edge.connect()
@@ -237,7 +236,6 @@ async def test_a_head_that_begins_in_the_segment_of_another_request_has_its_time
     assert (first.status, second.status) == (200, 408)
 
 
-@pytest.mark.xfail(strict=True, reason="a head begun behind a whole request in one segment is forgotten")
 async def test_a_head_that_begins_in_the_segment_of_another_request_has_its_bounds_too(edge: RunningEdge) -> None:
     client = await edge.connect()
     large = request(CHAT, *[b"X%d: " % number + b"a" * 30_000 for number in range(4)])
