@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
@@ -21,6 +22,8 @@ from services.kit.rpc.link import Link, Links
 FLUSH_AFTER_S = 0.1
 RUNS_MAX = 1_024
 EJECTED_TARGETS_MAX = 10_000
+UNHEARD_MAX = 256
+"""Sampled outcomes that wait for a router."""
 
 _log = logging.getLogger(__name__)
 
@@ -42,14 +45,19 @@ class Reporting:
         self._version = ""
         self._runs: list[_Run] = []
         self._last_runs: dict[Target, _Run] = {}
+        self._unheard: deque[Outcome] = deque(maxlen=UNHEARD_MAX)
         self._flushing: asyncio.TimerHandle | None = None
         self._ejected_until_s: dict[Target, float] = {}
 
     def report(self, outcome: Outcome) -> None:
-        """An attempt has ended. Never waits; while no router listens it is forgotten."""
+        """
+        An attempt has ended. Never waits; while no router listens it is forgotten, but for the last sampled ones: their
+        traces would have a hole.
+        """
         if outcome.traceparent:
             self.flush()
-            self._send(outcome)
+            if not self._send(outcome):
+                self._unheard.append(outcome)
             return
         run = self._last_runs.get(outcome.target)
         if run is not None and run.is_success is outcome.is_success:
@@ -97,6 +105,8 @@ class Reporting:
     def opened(self, link: Link[ReportItem]) -> None:
         """Introduce the edge."""
         link.send(Running(self._edge, self._version))
+        while self._unheard:
+            link.send(self._unheard.popleft())
 
     def received(self, link: Link[ReportItem], items: Sequence[TargetHealth]) -> None:
         """The health of targets has changed. Replicas come to the same; the last word counts."""
@@ -122,9 +132,10 @@ class Reporting:
         elif self._flushing is None:
             self._flushing = asyncio.get_running_loop().call_later(FLUSH_AFTER_S, self.flush)
 
-    def _send(self, item: ReportItem) -> None:
-        for link in self._links.all():
-            link.send(item)
+    def _send(self, item: ReportItem) -> bool:
+        """To every replica; False if none takes it."""
+        taken = [link.send(item) for link in self._links.all()]
+        return any(taken)
 
     def _has_room(self, now_s: float) -> bool:
         if len(self._ejected_until_s) < EJECTED_TARGETS_MAX:

@@ -43,6 +43,19 @@ async def test_outcomes_are_counted_and_leave_within_a_tenth_of_a_second(
     assert links.first.sent == [Outcome(TARGET, is_success=True, count=500)]
 
 
+async def test_the_outcome_of_a_sampled_request_waits_for_a_router(clock: FakeClock) -> None:
+    link: HandLink[ReportItem] = HandLink("router-0")
+    links: HandLinks[ReportItem] = HandLinks()
+    reporting = Reporting(edge="edge-1", links=links, clock=clock)
+    sampled = Outcome(TARGET, is_success=True, count=1, traceparent=TRACEPARENT)
+
+    reporting.report(sampled)
+    reporting.opened(link)
+    reporting.opened(link)
+
+    assert [item for item in link.sent if isinstance(item, Outcome)] == [sampled]
+
+
 async def test_every_replica_gets_every_outcome(reporting: Reporting, links: HandLinks[ReportItem]) -> None:
     reporting.report(FAILURE)
 
