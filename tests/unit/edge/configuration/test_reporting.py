@@ -45,11 +45,12 @@ async def test_outcomes_are_counted_and_leave_within_a_tenth_of_a_second(
 
 async def test_the_outcome_of_a_sampled_request_waits_for_a_router(clock: FakeClock) -> None:
     link: HandLink[ReportItem] = HandLink("router-0")
-    links: HandLinks[ReportItem] = HandLinks()
-    reporting = Reporting(edge="edge-1", links=links, clock=clock)
+    link.is_up = False
+    reporting = Reporting(edge="edge-1", links=HandLinks(link), clock=clock)
     sampled = Outcome(TARGET, is_success=True, count=1, traceparent=TRACEPARENT)
 
     reporting.report(sampled)
+    link.is_up = True
     reporting.opened(link)
     reporting.opened(link)
 
