@@ -8,12 +8,16 @@ A ULID is 26 characters of Crockford base 32: 48 bits of milliseconds, then 80 r
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from services.kit.clock import Clock
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _CHARACTERS = frozenset(_ALPHABET)
+_CHARACTER_OF = bytes(ord(_ALPHABET[octet % 32]) for octet in range(256))
+"""A random octet's character; each of the 32 has eight octets."""
+_RANDOM_CHARACTERS = 16
+_IDS_DRAWN = 1_024
 _PAIRS = [high + low for high in _ALPHABET for low in _ALPHABET]
 
 
@@ -34,18 +38,13 @@ def ulid_milliseconds(text: str) -> int | None:
 
 
 class UlidSource:
-    """
-    Makes ULIDs. The random part of a thousand of them differs in its last ten bits only, which count.
-
-    The specification allows it, their order within a millisecond is that in which they were made, and an id costs a
-    tenth of one that is random throughout. Sources do not meet: 70 bits are random anew for each block.
-    """
+    """Makes ULIDs. Randomness is drawn for a thousand ids at a time, so that one costs little more than a slice."""
 
     def __init__(self, *, clock: Clock, random_bytes: Callable[[int], bytes] = os.urandom) -> None:
         self._clock = clock
         self._random_bytes = random_bytes
-        self._random_part = ""
-        self._counts: Iterator[str] = iter(())
+        self._random_text = ""
+        self._used = 0
         self._age = -1
         self._age_part = ""
 
@@ -55,18 +54,14 @@ class UlidSource:
 
     def at(self, milliseconds: int) -> str:
         """A fresh ULID of that moment."""
-        count = next(self._counts, "")
-        if not count:
-            count = self._begin_block()
+        begin = self._used
+        if begin >= len(self._random_text):
+            drawn = self._random_bytes(_RANDOM_CHARACTERS * _IDS_DRAWN)
+            self._random_text, begin = drawn.translate(_CHARACTER_OF).decode(), 0
+        self._used = end = begin + _RANDOM_CHARACTERS
         age = milliseconds >> 20
         if age != self._age:
             self._age, self._age_part = age, ulid(milliseconds, 0)[:6]
         pairs = _PAIRS
         seconds, rest = pairs[milliseconds >> 10 & 0x3FF], pairs[milliseconds & 0x3FF]
-        return f"{self._age_part}{seconds}{rest}{self._random_part}{count}"
-
-    def _begin_block(self) -> str:
-        random_80_bits = int.from_bytes(self._random_bytes(10), "big")
-        self._random_part = ulid(0, random_80_bits)[12:]
-        self._counts = iter(_PAIRS)
-        return next(self._counts)
+        return f"{self._age_part}{seconds}{rest}{self._random_text[begin:end]}"
