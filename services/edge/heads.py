@@ -44,6 +44,8 @@ def _lines(step: Step, stored_key: str, traceparent: str) -> list[bytes]:
         headers = [pair for pair in headers if pair[0].lower() != b"traceparent"]
         headers.append((b"traceparent", traceparent.encode()))
     lines = [b"%b %b HTTP/1.1\r\nHost: %b\r\n" % (step.method.encode(), step.target, step.origin.authority)]
+    if isinstance(step.body, bytes):
+        headers = _with_length(headers, len(step.body))
     lines += [b"%b: %b\r\n" % pair for pair in headers]
     if stored_key:
         lines.append("{}: {}\r\n".format(*key_header(step.provider, stored_key)).encode())
@@ -51,6 +53,14 @@ def _lines(step: Step, stored_key: str, traceparent: str) -> list[bytes]:
         lines.append(_framing(step))
     lines.append(b"\r\n")
     return lines
+
+
+def _with_length(headers: Pairs, size_bytes: int) -> Pairs:
+    """The headers of a head that has come again are those of its first request, whose body had a length of its own."""
+    return [
+        (pair[0], b"%d" % size_bytes) if len(pair[0]) == 14 and pair[0].lower() == b"content-length" else pair
+        for pair in headers
+    ]
 
 
 def _around_length(lines: list[bytes]) -> tuple[bytes, bytes]:

@@ -392,3 +392,16 @@ async def test_an_edge_without_a_router_and_a_sealed_copy_has_no_keys_until_the_
 
     assert answer.status == 200
     assert header_of(provider.last, "authorization") == ["Bearer " + ENVIRONMENT["FIRST"]]
+
+
+async def test_bodies_of_other_lengths_behind_the_same_head_have_their_own_length(
+    edge: RunningEdge, provider: Provider
+) -> None:
+    client = await edge.connect()
+
+    for size in (3, 200, 7):
+        await client.ask(post("/v1/local/main/openai/chat/completions", b"x" * size))
+
+    lengths = [header_of(received, "content-length") for received in provider.received]
+    assert lengths == [["3"], ["200"], ["7"]]
+    assert [len(received.body) for received in provider.received] == [3, 200, 7]
