@@ -28,14 +28,10 @@ def request_head(step: Step, *, stored_key: str = "", traceparent: str = "") -> 
     body, form = step.body, step.form
     if form is None or stored_key or traceparent or not isinstance(body, bytes):
         return b"".join(_lines(step, stored_key, traceparent))
-    if form.lines is not None:
-        before, after = form.lines
-        return b"%b%d%b" % (before, len(body), after) if after else before
-    lines = _lines(step, "", "")
-    head, (before, after) = b"".join(lines), _around_length(lines)
-    if not after or head == b"%b%d%b" % (before, len(body), after):
-        form.lines = before, after
-    return head
+    if form.lines is None:
+        form.lines = _around_length(_lines(step, "", ""))
+    before, after = form.lines
+    return b"%b%d%b" % (before, len(body), after) if after else before
 
 
 def _lines(step: Step, stored_key: str, traceparent: str) -> list[bytes]:

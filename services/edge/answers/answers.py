@@ -130,7 +130,7 @@ class Answers:
                 recall.take(item)
             elif isinstance(item, Fill):
                 self._line(link).say(Leave(item.call), is_urgent=False)
-                self._look_after_soon()
+                self.look_after_soon()
 
     def expired(self, link: Link[CacheCall], keys: Sequence[Hashable]) -> None:
         """See `Listener`."""
@@ -147,11 +147,7 @@ class Answers:
         for key in keys:
             if isinstance(key, int):
                 self._give_up(key)
-        self._look_after_soon()
-
-    def look_after(self) -> None:
-        """See `Desk`."""
-        self._look_after_soon()
+        self.look_after_soon()
 
     def over(self, recall: Recall) -> None:
         """See `Desk`."""
@@ -188,7 +184,8 @@ class Answers:
         for recall in self._on(link):
             recall.lose_session()
 
-    def _look_after_soon(self) -> None:
+    def look_after_soon(self) -> None:
+        """See `Desk`."""
         if self._timer is None and any(line.has_waiting or not line.link.is_up for line in self._lines.values()):
             self._timer = asyncio.get_running_loop().call_later(LOOK_AFTER_EVERY_S, self._look_after)
 
@@ -200,4 +197,4 @@ class Answers:
                 self._forget(link)
             else:
                 line.say_waiting()
-        self._look_after_soon()
+        self.look_after_soon()

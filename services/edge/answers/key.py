@@ -33,6 +33,23 @@ Role = tuple[bytes, bool, bool]
 """The name in lower case; whether it says whose call it is; whether it shapes the answer."""
 
 
+class Question(msgspec.Struct, frozen=True):
+    """
+    A request as it goes to the provider, without its body.
+
+    `own_key` is the client's `cf-aig-cache-key`, empty without one. `stored_key_alias` names the stored key that will
+    be injected.
+    """
+
+    provider: Provider
+    base_url: str
+    method: str
+    target: bytes
+    headers: Sequence[Pair]
+    own_key: str = ""
+    stored_key_alias: str = ""
+
+
 class KeySeed:
     """All of a key but the body: what requests with the same head have in common."""
 
@@ -58,35 +75,24 @@ class AnswerKeys:
     def __init__(self) -> None:
         self._roles: dict[tuple[tuple[str, ...], str, tuple[str, ...]], _Roles] = {}
 
-    def seed(
-        self,
-        *,
-        gateway: Gateway,
-        provider: Provider,
-        base_url: str,
-        method: str,
-        target: bytes,
-        headers: Sequence[Pair],
-        own_key: str = "",
-        stored_key_alias: str = "",
-    ) -> KeySeed:
+    def seed(self, gateway: Gateway, question: Question) -> KeySeed:
         """
-        The seed for requests as they go to the provider.
+        The seed of the question's keys.
 
-        `own_key` is the client's `cf-aig-cache-key`, empty without one. `stored_key_alias` names the stored key that
-        will be injected. The coding that a client accepts is always part: a stored answer is replayed in the coding it
-        came in.
+        The coding that a client accepts is always part: a stored answer is replayed in the coding it came in.
         """
-        path, _, query = target.partition(b"?")
+        provider, own_key = question.provider, question.own_key
+        path, _, query = question.target.partition(b"?")
         query_keys, rest = _split_query(query, provider.client_key_query)
-        callers, shaping = self._counted(headers, gateway, provider)
+        callers, shaping = self._counted(question.headers, gateway, provider)
         is_shared = gateway.cache.is_shared_across_keys
-        caller = None if is_shared else (stored_key_alias, query_keys, callers)
+        caller = None if is_shared else (question.stored_key_alias, query_keys, callers)
         tenancy = (gateway.account, gateway.name, gateway.cache.epoch, provider.name, caller)
         if own_key:
             codings = [value for name, value in shaping if name == b"accept-encoding"]
             return KeySeed(tenancy, own_key.encode("utf-8", "surrogateescape"), codings, is_whole=True)
-        return KeySeed(tenancy, (method, base_url, path, rest, provider.headers), shaping, is_whole=False)
+        asked = (question.method, question.base_url, path, rest, provider.headers)
+        return KeySeed(tenancy, asked, shaping, is_whole=False)
 
     def _counted(self, headers: Sequence[Pair], gateway: Gateway, provider: Provider) -> tuple[list[Pair], list[Pair]]:
         """The headers that say whose call this is, and those that shape its answer."""

@@ -72,7 +72,7 @@ class Desk(Protocol):
         """Monotonic."""
         ...
 
-    def look_after(self) -> None:
+    def look_after_soon(self) -> None:
         """Something waits to be said."""
         ...
 
@@ -345,7 +345,7 @@ class Recall:
             line = self.line
             self._is_heard = line.say(item, is_urgent=self.has_joiners)
             if line.has_waiting:
-                self._desk.look_after()
+                self._desk.look_after_soon()
 
     def _over(self) -> None:
         """No more is said or heard; a joiner may still read what has come."""

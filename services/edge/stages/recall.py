@@ -18,7 +18,7 @@ from services.contracts.analytics.values import CacheStatus
 from services.contracts.cache.values import Fill, Hit, Join, JoinHead, Miss
 from services.contracts.router.values import Gateway
 from services.edge.answers.answers import Answers
-from services.edge.answers.key import AnswerKeys
+from services.edge.answers.key import AnswerKeys, Question
 from services.edge.answers.recall import First, Recall
 from services.edge.exchange import Exchange
 from services.edge.plan import Step
@@ -127,8 +127,7 @@ class Recaller:
         form = step.form
         if form is not None and form.seed is not None:
             return form.seed.key(body)
-        seed = self._keys.seed(
-            gateway=exchange.resolved.gateway,
+        question = Question(
             provider=step.provider,
             base_url=step.base_url,
             method=step.method,
@@ -137,6 +136,7 @@ class Recaller:
             own_key=step.options.cache_key,
             stored_key_alias=step.key_alias,
         )
+        seed = self._keys.seed(exchange.resolved.gateway, question)
         if form is not None:
             form.seed = seed
         return seed.key(body)

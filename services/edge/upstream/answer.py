@@ -125,6 +125,8 @@ class UpstreamAnswer:
             return await drive.given
         finally:
             self._drive = None
+            if drive.given.done() and not drive.given.cancelled():
+                drive.given.exception()  # looked at, also by a reader that was cancelled meanwhile
 
     def raise_failure(self) -> None:
         """Raises what broke the answer, when all that came before it was taken."""

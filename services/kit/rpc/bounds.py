@@ -20,9 +20,6 @@ ITEM_BYTES_MAX = MESSAGE_BYTES_MAX - 64 * 1024
 """An item alone in its message, with room for what the codec adds around it."""
 
 
-LEISURE_S = 0.005
-"""How long an item that nobody waits for may wait for company."""
-
 CROWD_ITEMS = 3
 PAUSE_S = 0.002
 """
@@ -33,12 +30,16 @@ items, so in a crowd they share; alone, nobody ever waits.
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What may wait in one direction of one stream. Beyond it nothing is taken."""
+    """What may wait in one direction of one stream, and how long. Beyond it nothing is taken."""
 
     items_max: int = 16_384
     bytes_max: int = 32 * 1024 * 1024
     keys_max: int = 65_536
     """Keys outstanding at once; only asked where keys are kept."""
+    leisure_s: float = 0.005
+    """How long an item that nobody waits for may wait for company; 0: not at all."""
+    patience_s: float = 0.250
+    """How long nothing may come while something is owed, before the breaker opens; infinite: it never does."""
 
 
 DEFAULT_BOUNDS = Bounds()

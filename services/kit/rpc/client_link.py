@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Generic
 
 from services.kit.clock import Clock
-from services.kit.rpc.bounds import CROWD_ITEMS, LEISURE_S, Bounds
+from services.kit.rpc.bounds import CROWD_ITEMS, Bounds
 from services.kit.rpc.link import Conversation, In, Listener, Out
 from services.kit.rpc.outbox import Outbox
 from services.kit.rpc.outstanding import Outstanding
@@ -37,11 +37,7 @@ class Traffic:
 
 
 class ClientLink(Generic[Out, In]):
-    """
-    A `Link`, driven by the transport that owns it. `changed` is called when `is_up` has changed.
-
-    `leisure_s`: how long an item that is not urgent waits for company; 0: not at all.
-    """
+    """A `Link`, driven by the transport that owns it. `changed` is called when `is_up` has changed."""
 
     def __init__(
         self,
@@ -51,10 +47,8 @@ class ClientLink(Generic[Out, In]):
         address: str,
         clock: Clock,
         bounds: Bounds,
-        silence: Silence,
         traffic: Traffic,
         changed: Callable[[], None],
-        leisure_s: float = LEISURE_S,
     ) -> None:
         self.address = address
         self.is_up = False
@@ -72,12 +66,12 @@ class ClientLink(Generic[Out, In]):
         self._outstanding = Outstanding()
         self._kept = _Kept(conversation, bounds) if conversation.replays else None
         self._keys_max = bounds.keys_max
-        self._silence = silence
+        self._silence = Silence(patience_s=bounds.patience_s)
         self._traffic = traffic
         self._ticker = Ticker(self._tick)
         self._changed = changed
         self._is_announced = False
-        self._leisure_s = leisure_s
+        self._leisure_s = bounds.leisure_s
         self._leisure: asyncio.TimerHandle | None = None
 
     def send(

@@ -16,6 +16,7 @@ import logging
 import math
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Generic
 
 from services.kit.clock import Clock
@@ -25,7 +26,6 @@ from services.kit.rpc.bounds import DEFAULT_BOUNDS, Bounds
 from services.kit.rpc.client_link import ClientLink, Traffic
 from services.kit.rpc.link import Conversation, Conversations, In, Link, Listener, Out, Peer, QuietLinks, Session
 from services.kit.rpc.outbox import Outbox
-from services.kit.rpc.silence import Silence
 
 IN_PROCESS = Peer("local", is_private=True)
 
@@ -87,11 +87,10 @@ class LocalLinks(Generic[Out, In]):
             listener,
             address="local",
             clock=self._clock,
-            bounds=self._bounds,
-            silence=Silence(patience_s=math.inf),
+            # Here a message costs next to nothing, and silence says nothing of a session.
+            bounds=replace(self._bounds, leisure_s=0.0, patience_s=math.inf),
             traffic=Traffic(),
             changed=_nobody_asks,
-            leisure_s=0.0,  # a message costs next to nothing here
         )
         self._running = asyncio.create_task(self._run(self._link), name=f"local {self._conversation.method}")
 

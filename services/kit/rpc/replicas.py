@@ -29,7 +29,6 @@ from services.kit.rpc.channel import open_channel
 from services.kit.rpc.client_link import ClientLink, Traffic
 from services.kit.rpc.link import Conversation, In, Link, Listener, Out, QuietLinks
 from services.kit.rpc.rendezvous import Rendezvous, ranked
-from services.kit.rpc.silence import Silence
 from services.kit.rpc.stream import SupervisedStream
 from services.kit.rpc.target import Address, Name, Resolve, Target, parse_target, replica_of, resolve
 from services.kit.telemetry.metrics import Metrics
@@ -222,7 +221,6 @@ class Replicas(Generic[Out, In]):
             address=address.name,
             clock=caller.clock,
             bounds=self._bounds,
-            silence=Silence(),
             traffic=self._traffic,
             changed=self._changed,
         )

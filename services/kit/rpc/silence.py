@@ -15,9 +15,9 @@ from __future__ import annotations
 
 from typing import Literal
 
+from services.kit.rpc.bounds import DEFAULT_BOUNDS
 from services.kit.rpc.outstanding import TICK_S
 
-SILENCE_S_MAX = 0.250
 PROBE_EVERY_S = 0.250
 PROBE_ANSWER_S_MAX = 0.100
 
@@ -27,7 +27,7 @@ Verdict = Literal["wait", "probe", "open"]
 class Silence:
     """The breaker of one stream. Times are of a monotonic clock; `patience_s` infinite: it never opens."""
 
-    def __init__(self, *, patience_s: float = SILENCE_S_MAX) -> None:
+    def __init__(self, *, patience_s: float = DEFAULT_BOUNDS.patience_s) -> None:
         self.is_open = False
         self._patience_s = patience_s
         self._is_owed = False

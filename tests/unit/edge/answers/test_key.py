@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.contracts.router.values import Base, Cache, Gateway, Provider
-from services.edge.answers.key import KEY_BYTES, AnswerKeys
+from services.edge.answers.key import KEY_BYTES, AnswerKeys, Question
 
 GATEWAY = Gateway("local", "main", cache=Cache(ttl_s=60))
 PROVIDER = Provider("google-ai-studio", "google", (Base("https://g.test"),), "x-goog-api-key", client_key_query="key")
@@ -29,8 +29,8 @@ SHARED = Gateway("local", "main", cache=Cache(ttl_s=60, is_shared_across_keys=Tr
 
 def key(**changes: Any) -> bytes:
     request = REQUEST | changes
-    body = request.pop("body")
-    return AnswerKeys().seed(**request).key(body)
+    gateway, body = request.pop("gateway"), request.pop("body")
+    return AnswerKeys().seed(gateway, Question(**request)).key(body)
 
 
 def with_headers(*pairs: tuple[bytes, bytes]) -> list[tuple[bytes, bytes]]:

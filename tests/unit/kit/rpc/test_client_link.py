@@ -7,10 +7,9 @@ from collections.abc import Hashable, Sequence
 
 import pytest
 
-from services.kit.rpc.bounds import CROWD_ITEMS, DEFAULT_BOUNDS
+from services.kit.rpc.bounds import CROWD_ITEMS, Bounds
 from services.kit.rpc.client_link import ClientLink, Traffic
 from services.kit.rpc.link import Link
-from services.kit.rpc.silence import Silence
 from tests.fakes.clock import FakeClock
 from tests.fakes.parrot import Said, conversation
 
@@ -33,11 +32,9 @@ def standing_link(*, leisure_s: float) -> ClientLink[Said, Said]:
         Nobody(),
         address="here",
         clock=FakeClock(),
-        bounds=DEFAULT_BOUNDS,
-        silence=Silence(),
+        bounds=Bounds(leisure_s=leisure_s),
         traffic=Traffic(),
         changed=lambda: None,
-        leisure_s=leisure_s,
     )
     link.stand()
     return link
