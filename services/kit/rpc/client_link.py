@@ -14,7 +14,7 @@ late answers are still delivered; only new items are refused.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Generic
 
@@ -83,24 +83,27 @@ class ClientLink(Generic[Out, In]):
         is_urgent: bool = True,
     ) -> bool:
         """Put an item into the next message; False if it was not taken."""
-        if not self.is_up or not (self._outbox.put(item) if key is None else self._put_owed(item, key, deadline_s)):
+        if not self.is_up or (key is not None and not self._may_owe(key, item)) or not self._outbox.put(item):
             self._traffic.dropped += 1
             return False
+        if key is not None:
+            self._owe(key, item, deadline_s)
         if is_urgent or not self._leisure_s:
+            if not self._urgent_count:
+                self.wake.set()
             self._urgent_count += 1
-            self.wake.set()
         elif self._leisure is None:
             self._leisure = asyncio.get_running_loop().call_later(self._leisure_s, self.wake.set)
         return True
 
     def forget(self, key: Hashable) -> None:
         """Nobody waits for this key any more."""
-        self._settle(key)
+        self._settle((key,))
 
     @property
     def is_idle(self) -> bool:
         """Nothing waits to be sent or answered."""
-        return not self._outbox and not self._outstanding
+        return not self._outbox and not self._outstanding.waiting
 
     def take(self) -> list[Out]:
         """The items of the next message."""
@@ -124,11 +127,8 @@ class ClientLink(Generic[Out, In]):
 
     def deliver(self, items: Sequence[In], probe: int = 0) -> None:
         """A message has come."""
-        for item in items:
-            key = self._answers(item)
-            if key is not None:
-                self._settle(key)
-        self._silence.heard(is_still_owed=bool(self._outstanding))
+        self._settle(map(self._answers, items))
+        self._silence.heard(is_still_owed=bool(self._outstanding.waiting))
         if probe and self._silence.echoed(probe, self._monotonic_s()):
             self._rise()
         if items:
@@ -138,7 +138,7 @@ class ClientLink(Generic[Out, In]):
     def broke(self) -> None:
         """The stream is gone, and with it what was written or waited to be."""
         self.is_standing = self._is_announced = False
-        self.probe_due = 0
+        self.probe_due = self._urgent_count = 0
         self._outbox.clear()
         self._fall()
 
@@ -147,7 +147,7 @@ class ClientLink(Generic[Out, In]):
         self._kept = None
         was_up = self.is_up
         self.broke()
-        if not was_up and self._outstanding:
+        if not was_up and self._outstanding.waiting:
             self._listener.lost(self, self._outstanding.take())
         self._ticker.stop()
         self._hurry()
@@ -158,25 +158,33 @@ class ClientLink(Generic[Out, In]):
             self._leisure.cancel()
             self._leisure = None
 
-    def _put_owed(self, item: Out, key: Hashable, deadline_s: float | None) -> bool:
-        outstanding = self._outstanding
-        if len(outstanding) >= self._keys_max and key not in outstanding:
+    def _may_owe(self, key: Hashable, item: Out) -> bool:
+        waiting = self._outstanding.waiting
+        if len(waiting) >= self._keys_max and key not in waiting:
             return False
-        if self._kept is not None and not self._kept.has_room(key, item):
-            return False
-        if not self._outbox.put(item):
-            return False
+        return self._kept is None or self._kept.has_room(key, item)
+
+    def _owe(self, key: Hashable, item: Out, deadline_s: float | None) -> None:
         if self._kept is not None:
             self._kept.keep(key, item)
-        now_s = self._monotonic_s()
-        outstanding.add(key, deadline_at_s=None if deadline_s is None else now_s + deadline_s)
-        self._silence.owed(now_s)
-        self._ticker.start()
-        return True
+        if deadline_s is None:
+            self._outstanding.add(key)
+        else:
+            self._outstanding.add(key, deadline_at_s=self._monotonic_s() + deadline_s)
+        if not self._silence.is_owed:
+            self._watch()
 
-    def _settle(self, key: Hashable) -> None:
-        if self._outstanding.settle(key) and self._kept is not None:
-            self._kept.drop(key)
+    def _watch(self) -> None:
+        """Something is owed from now on. The ticker runs as long as that is so."""
+        self._silence.owed(self._monotonic_s())
+        self._ticker.start()
+
+    def _settle(self, keys: Iterable[Hashable]) -> None:
+        """These keys are answered or given up; those that nobody waits for (None) mean nothing."""
+        waiting, kept = self._outstanding.waiting, self._kept
+        for key in keys:
+            if waiting.pop(key, None) is not None and kept is not None:
+                kept.drop(key)
 
     def _rise(self) -> None:
         self.is_up = True
@@ -190,8 +198,7 @@ class ClientLink(Generic[Out, In]):
     def _replay(self, items: list[Out]) -> None:
         if items:
             self._outbox.restore(items)
-            self._silence.owed(self._monotonic_s())
-            self._ticker.start()
+            self._watch()
             self.wake.set()
 
     def _fall(self) -> None:
@@ -220,8 +227,8 @@ class ClientLink(Generic[Out, In]):
                 self._probe()
             if verdict == "open":
                 self._fall()
-            return self._silence.is_watched or bool(self._outstanding)
-        return bool(self._outstanding)
+            return self._silence.is_watched or bool(self._outstanding.waiting)
+        return bool(self._outstanding.waiting)
 
 
 class _Kept(Generic[Out]):

@@ -26,7 +26,6 @@ class Outbox(Generic[Item]):
         self._items_max = bounds.items_max
         self._bytes_max = bounds.bytes_max
         self._items: list[Item] = []
-        self._sizes_bytes: list[int] = []
         self._waiting_bytes = 0
 
     def __len__(self) -> int:
@@ -34,13 +33,12 @@ class Outbox(Generic[Item]):
 
     def put(self, item: Item) -> bool:
         """Add an item; False when there is no room for it, or when no message could ever hold it."""
-        size_bytes = self._size_bytes(item)
+        items, size_bytes = self._items, self._size_bytes(item)
         waiting_bytes = self._waiting_bytes + size_bytes
-        if waiting_bytes > self._bytes_max or len(self._items) >= self._items_max or size_bytes > ITEM_BYTES_MAX:
+        if waiting_bytes > self._bytes_max or size_bytes > ITEM_BYTES_MAX or len(items) >= self._items_max:
             return False
-        self._items.append(item)
-        self._sizes_bytes.append(size_bytes)
         self._waiting_bytes = waiting_bytes
+        items.append(item)
         return True
 
     def take(self) -> list[Item]:
@@ -54,24 +52,22 @@ class Outbox(Generic[Item]):
     def restore(self, items: Iterable[Item]) -> None:
         """Put in what was taken before and kept elsewhere, whose own bound holds: nothing is refused."""
         for item in items:
-            size_bytes = self._size_bytes(item)
             self._items.append(item)
-            self._sizes_bytes.append(size_bytes)
-            self._waiting_bytes += size_bytes
+            self._waiting_bytes += self._size_bytes(item)
 
     def clear(self) -> None:
         """Forget what waits."""
-        self._items, self._sizes_bytes, self._waiting_bytes = [], [], 0
+        self._items, self._waiting_bytes = [], 0
 
     def _cut(self) -> list[Item]:
-        """At least one item, and as many as one message may hold."""
+        """At least one item, and as many as one message may hold. Cuts are rare, so sizes are asked for again."""
         count = cut_bytes = 0
-        for size_bytes in self._sizes_bytes[: self._message_items_max]:
+        for size_bytes in map(self._size_bytes, self._items[: self._message_items_max]):
             if count and cut_bytes + size_bytes > MESSAGE_BYTES_CUT:
                 break
             count += 1
             cut_bytes += size_bytes
         items = self._items[:count]
-        del self._items[:count], self._sizes_bytes[:count]
+        del self._items[:count]
         self._waiting_bytes -= cut_bytes
         return items

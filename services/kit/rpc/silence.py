@@ -29,8 +29,9 @@ class Silence:
 
     def __init__(self, *, patience_s: float = DEFAULT_BOUNDS.patience_s) -> None:
         self.is_open = False
+        self.is_owed = False
+        """Something is to be answered."""
         self._patience_s = patience_s
-        self._is_owed = False
         self._quiet_s = 0.0
         self._ticked_at_s = 0.0
         self._probe = 0
@@ -40,7 +41,7 @@ class Silence:
     @property
     def is_watched(self) -> bool:
         """Ticks are wanted."""
-        return self.is_open or self._is_owed
+        return self.is_open or self.is_owed
 
     @property
     def probe(self) -> int:
@@ -49,21 +50,21 @@ class Silence:
 
     def started(self, now_s: float) -> None:
         """A new stream stands; what was owed on the old one is not owed on this. An open breaker stays open."""
-        self._is_owed = False
+        self.is_owed = False
         self._is_probing = False
         self._quiet_s = 0.0
         self._ticked_at_s = now_s
 
     def owed(self, now_s: float) -> None:
         """Something is to be answered from now on."""
-        if not self._is_owed:
-            self._is_owed = True
+        if not self.is_owed:
+            self.is_owed = True
             self._quiet_s = 0.0
             self._ticked_at_s = now_s
 
     def heard(self, *, is_still_owed: bool) -> None:
         """Anything has come on the stream."""
-        self._is_owed = is_still_owed
+        self.is_owed = is_still_owed
         self._quiet_s = 0.0
         if not self.is_open:
             self._is_probing = False
@@ -85,12 +86,12 @@ class Silence:
         self._quiet_s += passed_s if passed_s <= 2 * TICK_S else TICK_S
         if self.is_open:
             return self._ask(now_s) if now_s - self._probed_at_s >= PROBE_EVERY_S else "wait"
-        if self._is_owed and self._quiet_s >= self._patience_s:
+        if self.is_owed and self._quiet_s >= self._patience_s:
             self.is_open = True
-            self._is_owed = False
+            self.is_owed = False
             self._ask(now_s)
             return "open"
-        if self._is_owed and self._quiet_s >= self._patience_s / 2 and not self._is_probing:
+        if self.is_owed and self._quiet_s >= self._patience_s / 2 and not self._is_probing:
             return self._ask(now_s)
         return "wait"
 

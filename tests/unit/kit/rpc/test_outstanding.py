@@ -1,6 +1,8 @@
-"""Keys that wait for answers, and their deadlines on a coarse wheel."""
+"""Keys that wait for answers, and their deadlines."""
 
 from __future__ import annotations
+
+import math
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,7 +19,7 @@ def test_keys_expire_at_the_tick_of_their_deadline() -> None:
 
     assert before == []
     assert then == ["lookup"]
-    assert len(outstanding) == 0
+    assert not outstanding.waiting
 
 
 def test_a_key_without_a_deadline_waits_for_ever() -> None:
@@ -27,19 +29,26 @@ def test_a_key_without_a_deadline_waits_for_ever() -> None:
     expired = outstanding.expire(1e9)
 
     assert expired == []
-    assert "report" in outstanding
+    assert "report" in outstanding.waiting
 
 
 def test_a_settled_key_does_not_expire() -> None:
     outstanding = Outstanding()
     outstanding.add("lookup", deadline_at_s=1.0)
 
-    was_waited_for = outstanding.settle("lookup")
-    is_waited_for = outstanding.settle("lookup")
+    outstanding.waiting.pop("lookup")
 
-    assert was_waited_for
-    assert not is_waited_for
     assert outstanding.expire(2.0) == []
+
+
+def test_keys_that_expire_together_do_so_in_the_order_of_their_deadlines() -> None:
+    outstanding = Outstanding()
+    for key, deadline_at_s in (("c", 3.0), ("a", 1.0), ("later", 9.0), ("b", 2.0)):
+        outstanding.add(key, deadline_at_s=deadline_at_s)
+
+    assert outstanding.expire(5.0) == ["a", "b", "c"]
+    assert outstanding.expire(8.0) == []
+    assert outstanding.expire(9.0) == ["later"]
 
 
 def test_a_key_added_again_has_only_its_new_deadline() -> None:
@@ -62,7 +71,7 @@ def test_a_deadline_can_be_taken_away() -> None:
 
 def test_taking_gives_all_keys_in_order_and_leaves_none() -> None:
     outstanding = Outstanding()
-    for key, deadline_at_s in (("c", 3.0), ("a", None), ("b", 1.0)):
+    for key, deadline_at_s in (("c", 3.0), ("a", math.inf), ("b", 1.0)):
         outstanding.add(key, deadline_at_s=deadline_at_s)
 
     keys = outstanding.take()
