@@ -45,6 +45,9 @@ HELD_BYTES_MAX = 128 * 1024 * 1024
 """Answers under way that this edge holds for its near cache, or for joiners that read slowly."""
 LOOK_AFTER_EVERY_S = 0.02
 
+_SHARED = (JoinChunk, JoinHead, JoinEnd)
+"""Replies that are for many calls at once."""
+
 
 class Answers:
     """The edge's side of `Exchange`: a `Listener` on its links, and a desk for recalls."""
@@ -61,9 +64,11 @@ class Answers:
         self.now_s = clock.monotonic_s
         self.held = Budget(bytes_max=held_bytes_max)
         self.runs = RunBuffers(links=links, calls=calls)
+        self.kept_near = NearCache(clock=clock, bytes_max=near_bytes_max)
+        self.near = self.kept_near.get
+        """The answer under a key, if this edge has it."""
         self._calls = calls
         self._links = links
-        self._near = NearCache(clock=clock, bytes_max=near_bytes_max)
         self._recalls: dict[int, Recall] = {}
         self._lines: dict[Link[CacheCall], Line] = {}
         self._timer: asyncio.TimerHandle | None = None
@@ -71,39 +76,23 @@ class Answers:
     @property
     def used_bytes(self) -> int:
         """What the near cache and all recalls under way hold."""
-        return self._near.used_bytes + self.held.used_bytes
+        return self.kept_near.used_bytes + self.held.used_bytes
 
     @property
     def recalls(self) -> int:
         """How many are under way."""
         return len(self._recalls)
 
-    def near(self, key: bytes) -> Hit | None:
-        """The answer, if this edge has it."""
-        return self._near.get(key)
-
     def recall(self, key: bytes, *, entry_bytes_max: int, traceparent: str = "") -> Recall:
         """Ask the cache service. A fill holds and stores at most `entry_bytes_max`."""
         call = next(self._calls)
-        link = self._links.for_key(key)
         lookup = Lookup(call, key, entry_bytes_max, traceparent)
-        is_asked = (
-            link is not None
-            and len(self._recalls) < RECALLS_MAX
-            and link.send(lookup, key=call, deadline_s=LOOKUP_S_MAX)
-        )
-        recall = Recall(
-            self,
-            call=call,
-            key=key,
-            line=self._line(link) if link is not None and is_asked else None,
-            entry_bytes_max=entry_bytes_max,
-            traceparent=traceparent,
-        )
-        if is_asked:
-            self._recalls[call] = recall
-        else:
+        link, recalls = self._links.for_key(key), self._recalls
+        if link is None or len(recalls) >= RECALLS_MAX or not link.send(lookup, key=call, deadline_s=LOOKUP_S_MAX):
+            recall = Recall(self, lookup, None)
             recall.take(Miss(call, is_degraded=True))
+            return recall
+        recall = recalls[call] = Recall(self, lookup, self._lines.get(link) or self._line(link))
         return recall
 
     def close(self) -> None:
@@ -120,7 +109,7 @@ class Answers:
         """See `Listener`."""
         recalls = self._recalls
         for item in items:
-            if isinstance(item, JoinChunk | JoinHead | JoinEnd):
+            if isinstance(item, _SHARED):
                 for call in item.calls:
                     if (recall := recalls.get(call)) is not None:
                         recall.take(item)
@@ -130,7 +119,6 @@ class Answers:
                 recall.take(item)
             elif isinstance(item, Fill):
                 self._line(link).say(Leave(item.call), is_urgent=False)
-                self.look_after_soon()
 
     def expired(self, link: Link[CacheCall], keys: Sequence[Hashable]) -> None:
         """See `Listener`."""
@@ -151,13 +139,7 @@ class Answers:
 
     def over(self, recall: Recall) -> None:
         """See `Desk`."""
-        is_known = self._recalls.pop(recall.call, None) is not None
-        if is_known and recall.line is not None and not recall.is_answered:
-            recall.line.link.forget(recall.call)
-
-    def keep_near(self, key: bytes, hit: Hit) -> None:
-        """See `Desk`."""
-        self._near.put(key, hit)
+        self._recalls.pop(recall.call, None)
 
     def _give_up(self, call: int) -> None:
         """A question was not answered in time, or will not be."""
@@ -170,7 +152,7 @@ class Answers:
     def _line(self, link: Link[CacheCall]) -> Line:
         line = self._lines.get(link)
         if line is None:
-            line = self._lines[link] = Line(link)
+            line = self._lines[link] = Line(link, look_after=self.look_after_soon)
         return line
 
     def _on(self, link: Link[CacheCall]) -> list[Recall]:
@@ -185,7 +167,7 @@ class Answers:
             recall.lose_session()
 
     def look_after_soon(self) -> None:
-        """See `Desk`."""
+        """Something may wait to be said, or hang on a link that is not up."""
         if self._timer is None and any(line.has_waiting or not line.link.is_up for line in self._lines.values()):
             self._timer = asyncio.get_running_loop().call_later(LOOK_AFTER_EVERY_S, self._look_after)
 

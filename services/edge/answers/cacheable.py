@@ -14,7 +14,9 @@ for one caller.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from itertools import compress
+from operator import itemgetter
+from typing import NamedTuple
 
 from services.contracts.cache.values import HeaderPairs
 
@@ -33,38 +35,53 @@ _HEADERS_NOT_REPLAYED = frozenset(
     )
 )
 
-_NAMES_MAX = 256
-_NAME_REMEMBERED_BYTES_MAX = 64
+_FORMS_MAX = 256
+_FORM_BYTES_MAX = 4096
 
-Role = Literal["pass", "stop", "part"]
+_name_of = itemgetter(0)
 
 
-class _Roles(dict[bytes, Role]):
-    """What a header is to a stored answer, by its name as it is spelled. Filled as names come."""
+class _Form(NamedTuple):
+    """What an answer's header names mean, whatever the values are. `replayed` picks those that are kept."""
 
-    def __missing__(self, spelled: bytes) -> Role:
-        name = spelled.lower()
-        role: Role = "part" if name == b"content-range" else "stop" if name in _HEADERS_NOT_REPLAYED else "pass"
-        if len(spelled) <= _NAME_REMEMBERED_BYTES_MAX:
-            if len(self) >= _NAMES_MAX:
+    has_part: bool
+    is_all_replayed: bool
+    has_connection: bool
+    replayed: tuple[bool, ...]
+
+
+class _Forms(dict[tuple[bytes, ...], _Form]):
+    """By the names as they are spelled, in order: answers of one provider have the same ones. Filled as they come."""
+
+    def __missing__(self, spelled: tuple[bytes, ...]) -> _Form:
+        names = [name.lower() for name in spelled]
+        replayed = tuple([name not in _HEADERS_NOT_REPLAYED for name in names])
+        form = _Form(b"content-range" in names, all(replayed), b"connection" in names, replayed)
+        if sum(map(len, spelled)) <= _FORM_BYTES_MAX:
+            if len(self) >= _FORMS_MAX:
                 self.clear()
-            self[spelled] = role
-        return role
+            self[spelled] = form
+        return form
 
 
-_ROLES = _Roles()
+_FORMS = _Forms()
 
 
 def is_cacheable(status: int, headers: Sequence[tuple[bytes, bytes]]) -> bool:
     """Whether an answer that begins like this may be kept."""
-    return status == 200 and "part" not in [_ROLES[pair[0]] for pair in headers]
+    return status == 200 and not _FORMS[tuple(map(_name_of, headers))].has_part
 
 
 def replayed_headers(headers: Sequence[tuple[bytes, bytes]]) -> HeaderPairs:
     """What is kept of an answer's headers: in their order, case and number."""
-    replayed = [pair for pair in headers if _ROLES[pair[0]] != "stop"]
-    named = _named_by_connection(headers) if len(replayed) < len(headers) else ()
-    return tuple([pair for pair in replayed if pair[0].lower() not in named] if named else replayed)
+    form = _FORMS[tuple(map(_name_of, headers))]
+    if form.is_all_replayed:
+        return tuple(headers)
+    replayed = tuple(compress(headers, form.replayed))
+    if not form.has_connection:
+        return replayed
+    named = _named_by_connection(headers)
+    return tuple([pair for pair in replayed if pair[0].lower() not in named])
 
 
 def _named_by_connection(headers: Sequence[tuple[bytes, bytes]]) -> frozenset[bytes]:

@@ -3,7 +3,8 @@ What a recall holds: a filler's own copy of the answer, or what a joiner has not
 
 Both are bounded twice: each by the gateway's `maxEntryBytes`, all together by the edge's budget. A filler's
 copy that outgrows a bound is let go, and its answer is not in the near cache; a joiner that falls behind by more is
-cut off. Hazard: what is held is given back to the budget exactly once.
+cut off. A filler's chunks are counted when they are said, so at most 16 KiB of each answer are not counted yet. Hazard:
+what is held is given back to the budget exactly once.
 """
 
 from __future__ import annotations
@@ -31,16 +32,17 @@ class Copy:
         self._held_bytes = 0
         self._is_whole = True
 
-    def add(self, chunk: bytes) -> None:
-        """The next bytes."""
+    def add(self, chunks: tuple[bytes, ...], size_bytes: int) -> None:
+        """The next bytes, as many as are said together."""
         if not self._is_whole:
             return
-        if self._held_bytes + len(chunk) > self._bytes_max or not self._budget.take(len(chunk)):
+        held_bytes = self._held_bytes + size_bytes
+        if held_bytes > self._bytes_max or not self._budget.take(size_bytes):
             self._is_whole = False
             self.let_go()
             return
-        self._held_bytes += len(chunk)
-        self._chunks.append(chunk)
+        self._held_bytes = held_bytes
+        self._chunks += chunks
 
     def hit(self, head: FillHead, facts: str) -> Hit | None:
         """The whole answer as others will get it; None when it was not held."""

@@ -9,6 +9,7 @@ again. Hazard: when the session is gone, what waits is for nobody; `forget` it.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 
 from services.contracts.cache.values import CacheCall, FillChunks, FillWhole
 from services.kit.rpc.link import Link
@@ -18,12 +19,13 @@ WAITING_ITEMS_MAX = 65_536
 
 
 class Line:
-    """One replica's link, with a place to wait."""
+    """One replica's link, with a place to wait. `look_after` is called when something waits: say it later."""
 
-    __slots__ = ("_waiting", "_waiting_bytes", "link")
+    __slots__ = ("_look_after", "_waiting", "_waiting_bytes", "link")
 
-    def __init__(self, link: Link[CacheCall]) -> None:
+    def __init__(self, link: Link[CacheCall], *, look_after: Callable[[], None]) -> None:
         self.link = link
+        self._look_after = look_after
         self._waiting: deque[CacheCall] = deque()
         self._waiting_bytes = 0
 
@@ -42,6 +44,7 @@ class Line:
             return False
         self._waiting_bytes += size_bytes
         self._waiting.append(item)
+        self._look_after()
         return True
 
     def say_waiting(self) -> None:

@@ -26,15 +26,11 @@ class NearCache:
         self._monotonic_s = clock.monotonic_s
         self._bytes_max = bytes_max
         self._kept: OrderedDict[bytes, tuple[Hit, float, int]] = OrderedDict()
-        self._used_bytes = 0
+        self.used_bytes = 0
+        """What all answers here take, about."""
 
     def __len__(self) -> int:
         return len(self._kept)
-
-    @property
-    def used_bytes(self) -> int:
-        """What all answers here take, about."""
-        return self._used_bytes
 
     def get(self, key: bytes) -> Hit | None:
         """The answer under this key while its ttl lasts."""
@@ -51,21 +47,17 @@ class NearCache:
         """Keep an answer for the rest of its ttl; one that would fill the whole cache is not kept."""
         if key in self._kept:
             self._forget(key)
-        size_bytes = _size_bytes(hit)
-        if hit.ttl_left_s <= 0 or size_bytes > self._bytes_max:
+        chunks, ttl_s = hit.chunks, hit.ttl_left_s
+        contents_bytes = len(hit.facts) + sum(map(len, chain(chunks, *hit.headers)))
+        size_bytes = ENTRY_OVERHEAD_BYTES + CHUNK_OVERHEAD_BYTES * len(chunks) + contents_bytes
+        if ttl_s <= 0 or size_bytes > self._bytes_max:
             return
-        self._kept[key] = (hit, self._monotonic_s() + hit.ttl_left_s, size_bytes)
-        self._used_bytes += size_bytes
-        while self._used_bytes > self._bytes_max:
+        self._kept[key] = (hit, self._monotonic_s() + ttl_s, size_bytes)
+        self.used_bytes += size_bytes
+        while self.used_bytes > self._bytes_max:
             self._forget(next(iter(self._kept)))
 
     def _forget(self, key: bytes) -> None:
         kept = self._kept.pop(key, None)
         if kept is not None:
-            self._used_bytes -= kept[2]
-
-
-def _size_bytes(hit: Hit) -> int:
-    chunks = hit.chunks
-    contents = sum(map(len, chunks)) + sum(map(len, chain.from_iterable(hit.headers)))
-    return ENTRY_OVERHEAD_BYTES + len(hit.facts) + CHUNK_OVERHEAD_BYTES * len(chunks) + contents
+            self.used_bytes -= kept[2]

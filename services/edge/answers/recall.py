@@ -9,7 +9,7 @@ Saying never waits, and a request loses nothing when the cache is lost: a filler
 near cache, a joiner without bytes goes on alone. Only a joiner that has bytes cannot: its answer ends broken. A client
 that leaves need not end a fill: while `has_joiners`, others wait for its answer.
 
-There is no task and, unless somebody waits, no future. Hazard: whoever begins a recall ends it, with `end` or `leave`,
+There is no task, and one future: the answer to the question. Hazard: whoever begins a recall ends it, with `end` or `leave`,
 also when cancelled. Both may be called again and do nothing then.
 """
 
@@ -33,6 +33,7 @@ from services.contracts.cache.values import (
     JoinEnd,
     JoinHead,
     Leave,
+    Lookup,
     Miss,
     Outcome,
     Watched,
@@ -41,6 +42,7 @@ from services.edge.answers.budget import Budget
 from services.edge.answers.cacheable import replayed_headers
 from services.edge.answers.held import Copy, Next, Unread
 from services.edge.answers.line import Line
+from services.edge.answers.near import NearCache
 
 First = Hit | Fill | Join | Miss
 Told = First | HitPart | Watched | JoinHead | JoinChunk | JoinEnd
@@ -59,85 +61,53 @@ class Desk(Protocol):
     """What a recall needs of `Answers`."""
 
     held: Budget
+    kept_near: NearCache
 
     def over(self, recall: Recall) -> None:
         """The recall has ended; no reply is for it any more."""
-        ...
-
-    def keep_near(self, key: bytes, hit: Hit) -> None:
-        """A whole answer for the near cache."""
         ...
 
     def now_s(self) -> float:
         """Monotonic."""
         ...
 
-    def look_after_soon(self) -> None:
-        """Something waits to be said."""
-        ...
-
 
 class Recall:
-    """One request's way through the cache. `line` is None where there is nobody to talk to."""
+    """
+    One request's way through the cache. `line` is None where there is nobody to talk to.
 
-    __slots__ = (
-        "_copy",
-        "_desk",
-        "_entry_bytes_max",
-        "_first",
-        "_head",
-        "_is_heard",
-        "_parts",
-        "_said_at_s",
-        "_traceparent",
-        "_unread",
-        "_unsaid",
-        "_unsaid_bytes",
-        "_unwatched",
-        "_waiter",
-        "call",
-        "has_joiners",
-        "key",
-        "line",
-        "role",
-    )
+    Most are answered with `Fill` and end with `whole`; what others need beyond that has its beginning here, in the class.
+    """
 
-    def __init__(
-        self, desk: Desk, *, call: int, key: bytes, line: Line | None, entry_bytes_max: int, traceparent: str
-    ) -> None:
-        self.call = call
-        self.key = key
+    role: Role = "asking"
+    has_joiners = False
+    """For a filler: others wait for this answer."""
+    _unwatched: Callable[[], object] | None = None
+    """Only while `has_joiners`."""
+    _is_heard = True
+    """All that was said so far reaches the cache service."""
+
+    _head: FillHead | None = None
+    _copy: Copy | None = None
+    """Of a filler whose answer streams, and only as long as it fills."""
+    _unsaid: list[bytes]
+    _unsaid_bytes = 0
+    _said_at_s = 0.0
+
+    _unread: Unread | None = None
+    """Of a joiner."""
+    _waiter: asyncio.Future[None] | None = None
+    _parts: Hit | None = None
+
+    def __init__(self, desk: Desk, lookup: Lookup, line: Line | None) -> None:
+        self.call = lookup.call
         self.line = line
-        self.role: Role = "asking"
-        self.has_joiners = False
-        """For a filler: others wait for this answer."""
         self._desk = desk
-        self._traceparent = traceparent
-        self._entry_bytes_max = entry_bytes_max
-        self._copy: Copy | None = None
-        """Of a filler whose answer streams."""
-        self._unread: Unread | None = None
-        """Of a joiner."""
-        self._first: First | None = None
-        self._parts: Hit | None = None
-        self._head: FillHead | None = None
-        self._unsaid: list[bytes] = []
-        self._unsaid_bytes = 0
-        self._said_at_s = 0.0
-        self._is_heard = True
-        """All that was said so far reaches the cache service."""
-        self._unwatched: Callable[[], object] | None = None
-        self._waiter: asyncio.Future[None] | None = None
+        self._lookup = lookup
+        self._first: asyncio.Future[First] = asyncio.get_running_loop().create_future()
 
-    @property
-    def is_answered(self) -> bool:
-        """The cache service has answered the question; a joiner is told more later, and owes it no deadline."""
-        return self._first is not None
-
-    async def first(self) -> First:
+    def first(self) -> asyncio.Future[First]:
         """What the cache says; a degraded miss if it says nothing within 100 ms."""
-        while self._first is None:
-            await self._changed()
         return self._first
 
     async def next(self, *, timeout_s: float | None = None) -> Next:
@@ -158,34 +128,36 @@ class Recall:
         self, status: int, headers: Sequence[tuple[bytes, bytes]], chunks: Sequence[bytes], ttl_s: int, facts: str
     ) -> None:
         """The filler's answer, all of it: as `head`, `chunk` and `end` with a whole answer, said in one item."""
-        size_bytes = sum(map(len, chunks))
-        if self.role != "filling" or self._head is not None or size_bytes > min(self._entry_bytes_max, CHUNK_BYTES_MAX):
+        lookup, size_bytes = self._lookup, sum(map(len, chunks))
+        is_one_item = size_bytes <= CHUNK_BYTES_MAX and size_bytes <= lookup.entry_bytes_max
+        if self.role != "filling" or self._head is not None or not is_one_item:
             self.head(status, headers, ttl_s)
             for chunk in chunks:
                 self.chunk(chunk)
             self.end("whole", facts)
             return
         kept, replayed = tuple(filter(None, chunks)), replayed_headers(headers)
-        self._desk.keep_near(self.key, Hit(0, status, replayed, kept, facts, ttl_s))
-        self._say(FillWhole(self.call, status, replayed, kept, ttl_s, facts, self._traceparent))
+        self._desk.kept_near.put(lookup.key, Hit(0, status, replayed, kept, facts, ttl_s))
+        self._say(FillWhole(self.call, status, replayed, kept, ttl_s, facts, lookup.traceparent))
         self._over()
 
     def head(self, status: int, headers: Sequence[tuple[bytes, bytes]], ttl_s: int, facts: str = "") -> None:
         """The filler's answer begins."""
         if self.role == "filling" and self._head is None:
-            self._head = FillHead(self.call, status, replayed_headers(headers), ttl_s, facts, self._traceparent)
-            self._copy = Copy(self._desk.held, bytes_max=self._entry_bytes_max)
+            lookup = self._lookup
+            self._head = FillHead(self.call, status, replayed_headers(headers), ttl_s, facts, lookup.traceparent)
+            self._copy = Copy(self._desk.held, bytes_max=lookup.entry_bytes_max)
+            self._unsaid = []
             self._said_at_s = self._desk.now_s()
             self._say(self._head)
 
     def chunk(self, chunk: bytes) -> None:
         """The filler's next bytes, as they came."""
-        if self.role != "filling" or self._copy is None or not chunk:
+        if self._copy is None or not chunk:
             return
-        self._copy.add(chunk)
         self._unsaid.append(chunk)
-        self._unsaid_bytes += len(chunk)
-        if self.has_joiners or self._unsaid_bytes > UNSAID_BYTES_MAX:
+        self._unsaid_bytes = unsaid_bytes = self._unsaid_bytes + len(chunk)
+        if self.has_joiners or unsaid_bytes > UNSAID_BYTES_MAX:
             self._say_chunks()
         elif (now_s := self._desk.now_s()) >= self._said_at_s + UNSAID_S_MAX:
             self._said_at_s = now_s
@@ -197,11 +169,11 @@ class Recall:
             return
         if self._head is None and outcome == "whole":
             outcome = "uncacheable"
+        self._say_chunks()
         if self._head is not None and self._copy is not None and outcome == "whole":
             near = self._copy.hit(self._head, facts)
             if near is not None:
-                self._desk.keep_near(self.key, near)
-        self._say_chunks()
+                self._desk.kept_near.put(self._lookup.key, near)
         if not self._is_heard:
             self._is_heard = True
             outcome = "failed"
@@ -213,6 +185,8 @@ class Recall:
         if self.role == "filling":
             self.end("failed")
         elif self.role != "over":
+            if self.role == "asking" and self.line is not None:
+                self.line.link.forget(self.call)
             self._say(Leave(self.call))
             self._over()
         if self._unread is not None:
@@ -227,6 +201,10 @@ class Recall:
 
     def take(self, item: Told) -> None:
         """A reply of the cache service."""
+        if self.role == "asking" and type(item) is Fill:
+            self.role = "filling"
+            self._answer(item)
+            return
         match item:
             case Fill() | Miss() | Join():
                 self._take_turn(item)
@@ -269,10 +247,9 @@ class Recall:
     def _take_turn(self, item: Fill | Join | Miss) -> None:
         """The first answer, or a joiner's turn to fill or to go on alone."""
         if self.role == "asking":
-            self._first = item
             if isinstance(item, Join):
-                self._unread = Unread(self._desk.held, bytes_max=self._entry_bytes_max)
-            self._wake()
+                self._unread = Unread(self._desk.held, bytes_max=self._lookup.entry_bytes_max)
+            self._answer(item)
         elif self.role == "joining" and not isinstance(item, Join):
             self._put(item)
         else:
@@ -288,10 +265,9 @@ class Recall:
         if hit is None or hit.is_partial:
             self._parts = hit
             return
-        self._desk.keep_near(self.key, hit)
+        self._desk.kept_near.put(self._lookup.key, hit)
         if self.role == "asking":
-            self._first = hit
-            self._wake()
+            self._answer(hit)
             self._over()
         elif self.role == "joining":
             self.role = "following"
@@ -324,12 +300,14 @@ class Recall:
 
     def _say_chunks(self) -> None:
         """Say the chunks that waited for company; one too long for a message in pieces."""
-        unsaid, size_bytes = self._unsaid, self._unsaid_bytes
-        if not unsaid:
+        size_bytes = self._unsaid_bytes
+        if self._copy is None or not size_bytes:
             return
+        unsaid = tuple(self._unsaid)
         self._unsaid, self._unsaid_bytes = [], 0
+        self._copy.add(unsaid, size_bytes)
         if size_bytes <= CHUNK_BYTES_MAX:
-            self._say(FillChunks(self.call, tuple(unsaid)))
+            self._say(FillChunks(self.call, unsaid))
             return
         for chunk in unsaid:
             for start in range(0, len(chunk), CHUNK_BYTES_MAX):
@@ -342,19 +320,22 @@ class Recall:
         What nobody has joined can leave a little later, in company.
         """
         if self.line is not None and self._is_heard:
-            line = self.line
-            self._is_heard = line.say(item, is_urgent=self.has_joiners)
-            if line.has_waiting:
-                self._desk.look_after_soon()
+            self._is_heard = self.line.say(item, is_urgent=self.has_joiners)
 
     def _over(self) -> None:
         """No more is said or heard; a joiner may still read what has come."""
         self.role = "over"
-        self.has_joiners = False
-        self._unwatched = None
+        if self.has_joiners:
+            self.has_joiners, self._unwatched = False, None
         if self._copy is not None:
             self._copy.let_go()
+            self._copy = None
         self._desk.over(self)
+
+    def _answer(self, item: First) -> None:
+        """To the question. Nobody waits for it any more when the request was cancelled."""
+        if not self._first.done():
+            self._first.set_result(item)
 
     def _put(self, item: JoinHead | JoinEnd | Fill | Miss) -> None:
         if self._unread is not None:

@@ -334,7 +334,7 @@ async def test_an_answer_too_large_for_one_message_is_put_together_again(site: S
     filler.end("whole")
     await settle()
 
-    asking = asyncio.create_task(other.recall(entry_bytes_max=10_000_000).first())
+    asking = other.recall(entry_bytes_max=10_000_000).first()
     while not asking.done():
         site.clock.advance(0.01)
         await asyncio.sleep(0.001)
@@ -357,7 +357,7 @@ async def test_a_flood_of_large_hits_does_not_break_the_stream(site: Site) -> No
         await settle(4)
 
     asked = [other.recall(key) for key in keys]
-    answers = [asyncio.create_task(recall.first()) for recall in asked]
+    answers = [recall.first() for recall in asked]
     while not all(answer.done() for answer in answers):
         site.clock.advance(0.001)
         await asyncio.sleep(0.001)

@@ -141,7 +141,7 @@ async def test_without_a_replica_a_request_goes_on_at_once(desk: Desk) -> None:
 
 async def test_a_question_that_is_not_answered_in_time_is_a_degraded_miss(desk: Desk) -> None:
     recall = desk.answers.recall(KEY, entry_bytes_max=7)
-    waiting = asyncio.create_task(recall.first())
+    waiting = recall.first()
     await asyncio.sleep(0)
 
     desk.answers.expired(desk.link, [recall.call])
@@ -172,7 +172,7 @@ async def test_a_hit_is_kept_near(desk: Desk) -> None:
 
 async def test_a_hit_in_parts_is_seen_when_it_is_whole(desk: Desk) -> None:
     recall = desk.answers.recall(KEY, entry_bytes_max=7)
-    waiting = asyncio.create_task(recall.first())
+    waiting = recall.first()
     desk.answers.received(desk.link, [Hit(recall.call, 200, HEADERS, (b"a",), "f", 60, is_partial=True)])
     desk.answers.received(desk.link, [HitPart(recall.call, (b"b",), is_last=False)])
     await asyncio.sleep(0)
@@ -504,7 +504,7 @@ async def test_a_filler_whose_replica_is_lost_has_nobody_waiting(desk: Desk) -> 
 
 async def test_a_request_that_is_cancelled_while_it_waits_can_still_leave(desk: Desk) -> None:
     recall = desk.answers.recall(KEY, entry_bytes_max=7)
-    waiting = asyncio.create_task(recall.first())
+    waiting = recall.first()
     await asyncio.sleep(0)
 
     waiting.cancel()
