@@ -1,10 +1,9 @@
 """
 Cache codec: calls and replies as the bytes of `narrows.cache.v1`, and back.
 
-Values and messages name their fields alike. So a value becomes the fields of its message as they are, where its kind is
-not among the few that need more; the message is made of all of them at once, in place, because one that is made of
-messages copies each. Nothing is judged here. Hazard: `size_bytes` decides where a message is cut, so it must never guess
-below the real size.
+Values and messages name their fields alike, so most values become the fields of their message as they are. The message
+is made of all of them at once, in place, because one that is made of messages copies each. Nothing is judged here.
+Hazard: `size_bytes` decides where a message is cut, so it must never guess below the real size.
 """
 
 from __future__ import annotations

@@ -21,7 +21,6 @@ from services.contracts.cache.values import (
     CacheCall,
     CacheReply,
     Fill,
-    Hit,
     JoinChunk,
     JoinEnd,
     JoinHead,
@@ -69,7 +68,7 @@ class Answers:
         """The answer under a key, if this edge has it."""
         self._calls = calls
         self._links = links
-        self._recalls: dict[int, Recall] = {}
+        self.under_way: dict[int, Recall] = {}
         self._lines: dict[Link[CacheCall], Line] = {}
         self._timer: asyncio.TimerHandle | None = None
 
@@ -81,18 +80,18 @@ class Answers:
     @property
     def recalls(self) -> int:
         """How many are under way."""
-        return len(self._recalls)
+        return len(self.under_way)
 
     def recall(self, key: bytes, *, entry_bytes_max: int, traceparent: str = "") -> Recall:
         """Ask the cache service. A fill holds and stores at most `entry_bytes_max`."""
         call = next(self._calls)
         lookup = Lookup(call, key, entry_bytes_max, traceparent)
-        link, recalls = self._links.for_key(key), self._recalls
-        if link is None or len(recalls) >= RECALLS_MAX or not link.send(lookup, key=call, deadline_s=LOOKUP_S_MAX):
+        link, under_way = self._links.for_key(key), self.under_way
+        if link is None or len(under_way) >= RECALLS_MAX or not link.send(lookup, key=call, deadline_s=LOOKUP_S_MAX):
             recall = Recall(self, lookup, None)
             recall.take(Miss(call, is_degraded=True))
             return recall
-        recall = recalls[call] = Recall(self, lookup, self._lines.get(link) or self._line(link))
+        recall = under_way[call] = Recall(self, lookup, self._lines.get(link) or self._line(link))
         return recall
 
     def close(self) -> None:
@@ -107,18 +106,21 @@ class Answers:
 
     def received(self, link: Link[CacheCall], items: Sequence[CacheReply]) -> None:
         """See `Listener`."""
-        recalls = self._recalls
+        under_way = self.under_way
         for item in items:
-            if isinstance(item, _SHARED):
+            if isinstance(item, Fill):
+                if (recall := under_way.get(item.call)) is not None:
+                    recall.fill(item)
+                else:
+                    self._give_back(link, item)
+            elif isinstance(item, _SHARED):
                 for call in item.calls:
-                    if (recall := recalls.get(call)) is not None:
+                    if (recall := under_way.get(call)) is not None:
                         recall.take(item)
             elif isinstance(item, RunEvents):
                 self.runs.answered(item)
-            elif (recall := recalls.get(item.call)) is not None:
+            elif (recall := under_way.get(item.call)) is not None:
                 recall.take(item)
-            elif isinstance(item, Fill):
-                self._line(link).say(Leave(item.call), is_urgent=False)
 
     def expired(self, link: Link[CacheCall], keys: Sequence[Hashable]) -> None:
         """See `Listener`."""
@@ -137,13 +139,15 @@ class Answers:
                 self._give_up(key)
         self.look_after_soon()
 
-    def over(self, recall: Recall) -> None:
-        """See `Desk`."""
-        self._recalls.pop(recall.call, None)
+    def _give_back(self, link: Link[CacheCall], fill: Fill) -> None:
+        """Nobody here fills: another edge's request may."""
+        line, leave = self._line(link), Leave(fill.call)
+        if line.waiting or not link.send(leave, is_urgent=False):
+            line.wait(leave)
 
     def _give_up(self, call: int) -> None:
         """A question was not answered in time, or will not be."""
-        recall = self._recalls.get(call)
+        recall = self.under_way.get(call)
         if recall is None:
             self.runs.gave_up(call)
         else:
@@ -156,7 +160,7 @@ class Answers:
         return line
 
     def _on(self, link: Link[CacheCall]) -> list[Recall]:
-        return [recall for recall in self._recalls.values() if recall.line is not None and recall.line.link is link]
+        return [recall for recall in self.under_way.values() if recall.line is not None and recall.line.link is link]
 
     def _forget(self, link: Link[CacheCall]) -> None:
         """The session at the other end is gone."""
@@ -168,7 +172,7 @@ class Answers:
 
     def look_after_soon(self) -> None:
         """Something may wait to be said, or hang on a link that is not up."""
-        if self._timer is None and any(line.has_waiting or not line.link.is_up for line in self._lines.values()):
+        if self._timer is None and any(line.waiting or not line.link.is_up for line in self._lines.values()):
             self._timer = asyncio.get_running_loop().call_later(LOOK_AFTER_EVERY_S, self._look_after)
 
     def _look_after(self) -> None:

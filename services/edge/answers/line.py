@@ -21,40 +21,34 @@ WAITING_ITEMS_MAX = 65_536
 class Line:
     """One replica's link, with a place to wait. `look_after` is called when something waits: say it later."""
 
-    __slots__ = ("_look_after", "_waiting", "_waiting_bytes", "link")
+    __slots__ = ("_look_after", "_waiting_bytes", "link", "waiting")
 
     def __init__(self, link: Link[CacheCall], *, look_after: Callable[[], None]) -> None:
         self.link = link
-        self._look_after = look_after
-        self._waiting: deque[CacheCall] = deque()
+        self.waiting: deque[CacheCall] = deque()
+        """As long as something is here, what comes after it waits too."""
         self._waiting_bytes = 0
+        self._look_after = look_after
 
-    @property
-    def has_waiting(self) -> bool:
-        """Something waits."""
-        return bool(self._waiting)
-
-    def say(self, item: CacheCall, *, is_urgent: bool) -> bool:
-        """Say it now or soon; False if it will never be said."""
-        if not self._waiting and self.link.send(item, is_urgent=is_urgent):
-            return True
+    def wait(self, item: CacheCall) -> bool:
+        """What the link does not take, or has to stand behind what waits, is said soon; False if it will never be."""
         size_bytes = _size_bytes(item)
-        is_full = len(self._waiting) >= WAITING_ITEMS_MAX or self._waiting_bytes + size_bytes > WAITING_BYTES_MAX
+        is_full = len(self.waiting) >= WAITING_ITEMS_MAX or self._waiting_bytes + size_bytes > WAITING_BYTES_MAX
         if not self.link.is_standing or is_full:
             return False
         self._waiting_bytes += size_bytes
-        self._waiting.append(item)
+        self.waiting.append(item)
         self._look_after()
         return True
 
     def say_waiting(self) -> None:
         """Say what waits, as far as the link takes it."""
-        while self._waiting and self.link.send(self._waiting[0]):
-            self._waiting_bytes -= _size_bytes(self._waiting.popleft())
+        while self.waiting and self.link.send(self.waiting[0]):
+            self._waiting_bytes -= _size_bytes(self.waiting.popleft())
 
     def forget(self) -> None:
         """The session is gone."""
-        self._waiting.clear()
+        self.waiting.clear()
         self._waiting_bytes = 0
 
 

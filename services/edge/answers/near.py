@@ -45,14 +45,14 @@ class NearCache:
 
     def put(self, key: bytes, hit: Hit) -> None:
         """Keep an answer for the rest of its ttl; one that would fill the whole cache is not kept."""
-        if key in self._kept:
+        kept, chunks = self._kept, hit.chunks
+        if key in kept:
             self._forget(key)
-        chunks, ttl_s = hit.chunks, hit.ttl_left_s
-        contents_bytes = len(hit.facts) + sum(map(len, chain(chunks, *hit.headers)))
-        size_bytes = ENTRY_OVERHEAD_BYTES + CHUNK_OVERHEAD_BYTES * len(chunks) + contents_bytes
-        if ttl_s <= 0 or size_bytes > self._bytes_max:
+        overhead_bytes = ENTRY_OVERHEAD_BYTES + CHUNK_OVERHEAD_BYTES * len(chunks)
+        size_bytes = overhead_bytes + len(hit.facts) + sum(map(len, chain(chunks, *hit.headers)))
+        if hit.ttl_left_s <= 0 or size_bytes > self._bytes_max:
             return
-        self._kept[key] = (hit, self._monotonic_s() + ttl_s, size_bytes)
+        kept[key] = hit, self._monotonic_s() + hit.ttl_left_s, size_bytes
         self.used_bytes += size_bytes
         while self.used_bytes > self._bytes_max:
             self._forget(next(iter(self._kept)))

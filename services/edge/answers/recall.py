@@ -9,8 +9,8 @@ Saying never waits, and a request loses nothing when the cache is lost: a filler
 near cache, a joiner without bytes goes on alone. Only a joiner that has bytes cannot: its answer ends broken. A client
 that leaves need not end a fill: while `has_joiners`, others wait for its answer.
 
-There is no task, and one future: the answer to the question. Hazard: whoever begins a recall ends it, with `end` or `leave`,
-also when cancelled. Both may be called again and do nothing then.
+There is no task, and one future: the answer to the question. Hazard: whoever begins a recall ends it, with `end` or
+`leave`, also when cancelled. Both may be called again and do nothing then.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ from services.edge.answers.line import Line
 from services.edge.answers.near import NearCache
 
 First = Hit | Fill | Join | Miss
-Told = First | HitPart | Watched | JoinHead | JoinChunk | JoinEnd
+Told = Hit | Join | Miss | HitPart | Watched | JoinHead | JoinChunk | JoinEnd
 Role = Literal["asking", "joining", "following", "filling", "over"]
 
 CHUNK_BYTES_MAX = 1024 * 1024
@@ -62,10 +62,8 @@ class Desk(Protocol):
 
     held: Budget
     kept_near: NearCache
-
-    def over(self, recall: Recall) -> None:
-        """The recall has ended; no reply is for it any more."""
-        ...
+    under_way: dict[int, Recall]
+    """Who has replies to come, by the call's number. A recall that has ended takes itself out."""
 
     def now_s(self) -> float:
         """Monotonic."""
@@ -76,7 +74,7 @@ class Recall:
     """
     One request's way through the cache. `line` is None where there is nobody to talk to.
 
-    Most are answered with `Fill` and end with `whole`; what others need beyond that has its beginning here, in the class.
+    Most are answered with `Fill` and end with `whole`. What others need beyond that has its beginning in the class.
     """
 
     role: Role = "asking"
@@ -128,8 +126,8 @@ class Recall:
         self, status: int, headers: Sequence[tuple[bytes, bytes]], chunks: Sequence[bytes], ttl_s: int, facts: str
     ) -> None:
         """The filler's answer, all of it: as `head`, `chunk` and `end` with a whole answer, said in one item."""
-        lookup, size_bytes = self._lookup, sum(map(len, chunks))
-        is_one_item = size_bytes <= CHUNK_BYTES_MAX and size_bytes <= lookup.entry_bytes_max
+        lookup = self._lookup
+        is_one_item = sum(map(len, chunks)) <= min(lookup.entry_bytes_max, CHUNK_BYTES_MAX)
         if self.role != "filling" or self._head is not None or not is_one_item:
             self.head(status, headers, ttl_s)
             for chunk in chunks:
@@ -199,14 +197,19 @@ class Recall:
         else:
             call()
 
-    def take(self, item: Told) -> None:
-        """A reply of the cache service."""
-        if self.role == "asking" and type(item) is Fill:
-            self.role = "filling"
-            self._answer(item)
+    def fill(self, item: Fill) -> None:
+        """The cache service says that this request fills: what it says to most."""
+        if self.role != "asking":
+            self._take_turn(item)
             return
+        self.role = "filling"
+        if not self._first.done():
+            self._first.set_result(item)
+
+    def take(self, item: Told) -> None:
+        """Any other reply of the cache service."""
         match item:
-            case Fill() | Miss() | Join():
+            case Miss() | Join():
                 self._take_turn(item)
             case JoinChunk():
                 self._take_chunk(item)
@@ -319,8 +322,11 @@ class Recall:
 
         What nobody has joined can leave a little later, in company.
         """
-        if self.line is not None and self._is_heard:
-            self._is_heard = self.line.say(item, is_urgent=self.has_joiners)
+        line = self.line
+        if line is None or not self._is_heard:
+            return
+        if line.waiting or not line.link.send(item, is_urgent=self.has_joiners):
+            self._is_heard = line.wait(item)
 
     def _over(self) -> None:
         """No more is said or heard; a joiner may still read what has come."""
@@ -330,7 +336,7 @@ class Recall:
         if self._copy is not None:
             self._copy.let_go()
             self._copy = None
-        self._desk.over(self)
+        self._desk.under_way.pop(self.call, None)
 
     def _answer(self, item: First) -> None:
         """To the question. Nobody waits for it any more when the request was cancelled."""

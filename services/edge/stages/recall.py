@@ -18,14 +18,14 @@ from services.contracts.analytics.values import CacheStatus
 from services.contracts.cache.values import Fill, Hit, Join, JoinHead, Miss
 from services.contracts.router.values import Gateway
 from services.edge.answers.answers import Answers
-from services.edge.answers.key import AnswerKeys, Question
+from services.edge.answers.key import AnswerKeys, KeySeed, Question
 from services.edge.answers.recall import First, Recall
 from services.edge.exchange import Exchange
 from services.edge.plan import Step
 from services.edge.source import JoinedAnswer, StoredAnswer
 from services.kit.errors import FirstByteTimeout
 from services.kit.names import SpanName
-from services.kit.telemetry.tracing import Span, Tracer
+from services.kit.telemetry.tracing import Tracer
 
 KEY_WITHOUT_TTL_S = 300
 _METHODS = frozenset(("POST", "GET", "QUERY"))
@@ -57,29 +57,30 @@ class Recaller:
         Writes `recalled`. Raises FirstByteTimeout when joined and the other request's answer does not begin in time.
         """
         step = exchange.received.plan[0]
-        ttl_s = _ttl_s(step, exchange.resolved.gateway)
-        if ttl_s == 0 or not isinstance(step.body, bytes) or exchange.admitted.first_refusal is not None:
+        gateway, body, form = exchange.resolved.gateway, step.body, step.form
+        ttl_s = form.ttl_s if form is not None else None
+        if ttl_s is None:
+            ttl_s = _ttl_s(step, gateway)
+        if ttl_s == 0 or not isinstance(body, bytes) or exchange.admitted.first_refusal is not None:
             exchange.recalled = _BYPASS
             return
-        key = self._key(exchange, step, step.body)
+        seed = form.seed if form is not None else None
+        if seed is None:
+            seed = self._seed(gateway, step)
+        key = seed.key(body)
         near = self._answers.near(key)
         if near is not None:
             exchange.recalled = Recalled("HIT", 0, StoredAnswer(near))
             return
-        exchange.recalled = await self._ask(exchange, step, key, ttl_s)
-
-    async def _ask(self, exchange: Exchange, step: Step, key: bytes, ttl_s: int) -> Recalled:
-        span = self._span(exchange)
-        recall = self._answers.recall(
-            key,
-            entry_bytes_max=exchange.resolved.gateway.cache.entry_bytes_max,
-            traceparent=span.traceparent if span is not None else "",
-        )
+        span = None if exchange.span is None else self._tracer.start(SpanName.RECALL, parent=exchange.span.traceparent)
+        traceparent = span.traceparent if span is not None else ""
+        recall = self._answers.recall(key, entry_bytes_max=gateway.cache.entry_bytes_max, traceparent=traceparent)
         try:
             first = await recall.first()
             if type(first) is Fill and not first.is_degraded:
-                return Recalled("MISS", ttl_s, None, recall)
-            return await self._outcome(exchange, step, first, recall, ttl_s)
+                exchange.recalled = Recalled("MISS", ttl_s, None, recall)
+            else:
+                exchange.recalled = await self._outcome(exchange, step, first, recall, ttl_s)
         except BaseException:
             recall.leave()
             raise
@@ -123,10 +124,8 @@ class Recaller:
             case _:
                 return _ALONE
 
-    def _key(self, exchange: Exchange, step: Step, body: bytes) -> bytes:
-        form = step.form
-        if form is not None and form.seed is not None:
-            return form.seed.key(body)
+    def _seed(self, gateway: Gateway, step: Step) -> KeySeed:
+        """The seed of the step's keys, made once for all requests with the same head."""
         question = Question(
             provider=step.provider,
             base_url=step.base_url,
@@ -136,25 +135,18 @@ class Recaller:
             own_key=step.options.cache_key,
             stored_key_alias=step.key_alias,
         )
-        seed = self._keys.seed(exchange.resolved.gateway, question)
-        if form is not None:
-            form.seed = seed
-        return seed.key(body)
-
-    def _span(self, exchange: Exchange) -> Span | None:
-        if exchange.span is None:
-            return None
-        return self._tracer.start(SpanName.RECALL, parent=exchange.span.traceparent)
+        seed = self._keys.seed(gateway, question)
+        if step.form is not None:
+            step.form.seed = seed
+        return seed
 
 
 def _ttl_s(step: Step, gateway: Gateway) -> int:
-    """As `effective_ttl_s`, worked out once for all requests with the same head, unless their model matters."""
-    form = step.form
-    if form is None or gateway.cache.include_models:
-        return effective_ttl_s(step, gateway)
-    if form.ttl_s is None:
-        form.ttl_s = effective_ttl_s(step, gateway)
-    return form.ttl_s
+    """As `effective_ttl_s`, and remembered for all requests with the same head, unless their model matters."""
+    ttl_s = effective_ttl_s(step, gateway)
+    if step.form is not None and not gateway.cache.include_models:
+        step.form.ttl_s = ttl_s
+    return ttl_s
 
 
 def effective_ttl_s(step: Step, gateway: Gateway) -> int:

@@ -68,8 +68,12 @@ class ByteStream(Protocol):
         """Returns when the other side has accepted the stream, or it has failed."""
         ...
 
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        """Messages, to the end. Raises AioRpcError unless that was proper."""
+        ...
+
     async def read(self) -> object:
-        """The next message as bytes, or something else at the end. Raises AioRpcError unless that was proper."""
+        """For a stream that has ended: raises AioRpcError unless that was proper."""
         ...
 
     async def write(self, message: bytes) -> None:

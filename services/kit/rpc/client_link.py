@@ -14,6 +14,7 @@ late answers are still delivered; only new items are refused.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Generic
@@ -83,11 +84,9 @@ class ClientLink(Generic[Out, In]):
         is_urgent: bool = True,
     ) -> bool:
         """Put an item into the next message; False if it was not taken."""
-        if not self.is_up or (key is not None and not self._may_owe(key, item)) or not self._outbox.put(item):
+        if not self.is_up or not (self._outbox.put(item) if key is None else self._put_owed(item, key, deadline_s)):
             self._traffic.dropped += 1
             return False
-        if key is not None:
-            self._owe(key, item, deadline_s)
         if is_urgent or not self._leisure_s:
             if not self._urgent_count:
                 self.wake.set()
@@ -158,21 +157,20 @@ class ClientLink(Generic[Out, In]):
             self._leisure.cancel()
             self._leisure = None
 
-    def _may_owe(self, key: Hashable, item: Out) -> bool:
-        waiting = self._outstanding.waiting
-        if len(waiting) >= self._keys_max and key not in waiting:
+    def _put_owed(self, item: Out, key: Hashable, deadline_s: float | None) -> bool:
+        outstanding, kept = self._outstanding, self._kept
+        if len(outstanding.waiting) >= self._keys_max and key not in outstanding.waiting:
             return False
-        return self._kept is None or self._kept.has_room(key, item)
-
-    def _owe(self, key: Hashable, item: Out, deadline_s: float | None) -> None:
-        if self._kept is not None:
-            self._kept.keep(key, item)
-        if deadline_s is None:
-            self._outstanding.add(key)
-        else:
-            self._outstanding.add(key, deadline_at_s=self._monotonic_s() + deadline_s)
+        if kept is not None and not kept.has_room(key, item):
+            return False
+        if not self._outbox.put(item):
+            return False
+        if kept is not None:
+            kept.keep(key, item)
+        outstanding.add(key, deadline_at_s=math.inf if deadline_s is None else self._monotonic_s() + deadline_s)
         if not self._silence.is_owed:
             self._watch()
+        return True
 
     def _watch(self) -> None:
         """Something is owed from now on. The ticker runs as long as that is so."""

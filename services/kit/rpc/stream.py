@@ -108,10 +108,16 @@ class SupervisedStream(Generic[Out, In]):
             self.link.broke()
 
     async def _read(self, call: ByteStream) -> None:
+        """To the proper end, or until this side has cancelled the call, which raises CancelledError here as well."""
         decode, deliver = self._conversation.incoming.decode, self.link.deliver
-        while (message := await _next_message(call)) is not None:
-            items, probe = decode(message)
-            deliver(items, probe)
+        try:
+            async for message in call:
+                items, probe = decode(message)
+                deliver(items, probe)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
 
     async def _write(self, call: ByteStream) -> None:
         """Write messages until the link closes or the stream fails; the reader learns of a failure by itself."""
@@ -187,15 +193,3 @@ class _Dialled:
     async def _leave(self) -> None:
         self._call.cancel()
         await self._channel.close(None)
-
-
-async def _next_message(call: ByteStream) -> bytes | None:
-    """The next message; None at the proper end, or when this side has cancelled the call."""
-    try:
-        message = await call.read()
-    except asyncio.CancelledError:
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
-            raise
-        return None
-    return message if isinstance(message, bytes) else None
