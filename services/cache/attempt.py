@@ -8,7 +8,7 @@ grows too large to be held is still relayed to those who follow it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from services.cache.store.answers import Entry
 from services.cache.stream import Caller, Stream
@@ -41,10 +41,12 @@ class Attempt:
         """A first byte has come."""
         return bool(self.chunks) or not self.is_held
 
-    def hold(self, chunk: bytes) -> None:
-        """Add what came."""
-        self.chunks.append(chunk)
-        self.held_bytes += len(chunk)
+    def hold(self, chunks: Sequence[bytes]) -> int:
+        """Add what came; how many bytes that is."""
+        size_bytes = sum(map(len, chunks))
+        self.chunks += chunks
+        self.held_bytes += size_bytes
+        return size_bytes
 
     def let_go(self) -> int:
         """Hold nothing any more; how many bytes that frees."""
@@ -63,10 +65,12 @@ class Attempt:
             self._replay(stream, tuple([caller.call for caller in group]))
             self.followers.setdefault(stream, {}).update((caller.call, caller) for caller in group)
 
-    def relay(self, chunk: bytes) -> None:
+    def relay(self, chunks: Sequence[bytes]) -> None:
         """Send the next bytes to all who follow: once a stream, however many they are."""
         for stream, group in self.followers.items():
-            stream.reply(JoinChunk(tuple(group), chunk))
+            calls = tuple(group)
+            for chunk in chunks:
+                stream.reply(JoinChunk(calls, chunk))
 
     def finish(self, outcome: Outcome, facts: str) -> None:
         """The end, for all who follow."""

@@ -14,7 +14,7 @@ store, but slower attempts at the same answer may still have followers; they go 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal, Protocol
 
 from services.cache.attempt import Attempt
@@ -22,7 +22,7 @@ from services.cache.counts import Counts
 from services.cache.limits import Limits
 from services.cache.store.answers import Claim, Entry, Found
 from services.cache.stream import Caller
-from services.contracts.cache.values import Fill, FillHead, Outcome, Watched
+from services.contracts.cache.values import Fill, FillHead, FillWhole, Outcome, Watched
 from services.kit.clock import Clock
 
 Answer = Claim | Literal["down"]
@@ -64,6 +64,9 @@ class KeyFill:
         self.has_lease = False
         self.is_degraded = False
         self.is_over = False
+
+
+_NO_ROLE: tuple[KeyFill | None, Attempt | None] = (None, None)
 
 
 class Fills:
@@ -119,22 +122,23 @@ class Fills:
 
     def head(self, caller: Caller, head: FillHead) -> None:
         """The filler's answer begins. Joiners hear of it with the first byte, so that until then another may fill."""
-        _, attempt = self._roles.get(caller, (None, None))
+        _, attempt = self._roles.get(caller, _NO_ROLE)
         if attempt is not None and attempt.filler is caller:
             attempt.head = head
             attempt.heard_at_s = self._monotonic_s()
 
-    def chunk(self, caller: Caller, chunk: bytes) -> None:
+    def chunks(self, caller: Caller, chunks: Sequence[bytes]) -> None:
         """The filler's next bytes."""
-        fill, attempt = self._roles.get(caller, (None, None))
-        if fill is None or attempt is None or attempt.filler is not caller or attempt.head is None or not chunk:
+        fill, attempt = self._roles.get(caller, _NO_ROLE)
+        chunks = tuple(filter(None, chunks))
+        if fill is None or attempt is None or attempt.filler is not caller or attempt.head is None or not chunks:
             return
         attempt.heard_at_s = self._monotonic_s()
-        attempt.relay(chunk)
+        if attempt.followers:
+            attempt.relay(chunks)
         if not attempt.is_held:
             return
-        attempt.hold(chunk)
-        self._held_bytes += len(chunk)
+        self._held_bytes += attempt.hold(chunks)
         if fill.waiting:
             self._adopt(fill, attempt)
         if attempt.held_bytes > caller.entry_bytes_max or self._held_bytes > self._limits.held_bytes_max:
@@ -142,9 +146,28 @@ class Fills:
             self._held_bytes -= attempt.let_go()
             self._tell_fillers(fill)
 
+    def whole(self, caller: Caller, whole: FillWhole) -> None:
+        """All of the filler's answer. Whoever joined before gets it in its parts, as from any other filler."""
+        fill, attempt = self._roles.get(caller, _NO_ROLE)
+        if fill is None or attempt is None or attempt.filler is not caller:
+            return
+        size_bytes = sum(map(len, whole.chunks))
+        is_kept = size_bytes <= caller.entry_bytes_max and self._held_bytes + size_bytes <= self._limits.held_bytes_max
+        if fill.waiting or attempt.followers or attempt.head is not None or not is_kept:
+            self.head(caller, FillHead(whole.call, whole.status, whole.headers, whole.ttl_s, whole.facts))
+            self.chunks(caller, whole.chunks)
+            self.end(caller, "whole", whole.facts)
+            return
+        self._counts.fills["whole"] += 1
+        self._over(caller)
+        fill.attempts.remove(attempt)
+        entry = Entry(whole.status, whole.headers, tuple(filter(None, whole.chunks)), whole.facts)
+        if not self._keep(fill, entry, whole.ttl_s):
+            self._settle(fill)
+
     def end(self, caller: Caller, outcome: Outcome, facts: str) -> None:
         """The filler is done."""
-        fill, attempt = self._roles.get(caller, (None, None))
+        fill, attempt = self._roles.get(caller, _NO_ROLE)
         if fill is None or attempt is None or attempt.filler is not caller:
             return
         self._counts.fills[outcome] += 1
@@ -156,13 +179,13 @@ class Fills:
         self._finish(attempt, is_complete=is_complete, facts=facts)
         entry = attempt.entry(facts) if outcome == "whole" else None
         self._held_bytes -= attempt.let_go()
-        if entry is None or not self._keep(fill, attempt, entry):
+        if entry is None or attempt.head is None or not self._keep(fill, entry, attempt.head.ttl_s):
             fill.failures += 0 if is_complete else 1
             self._settle(fill)
 
     def leave(self, caller: Caller) -> None:
         """The call is over for its edge."""
-        fill, attempt = self._roles.get(caller, (None, None))
+        fill, attempt = self._roles.get(caller, _NO_ROLE)
         if attempt is not None and attempt.filler is caller:
             self.end(caller, "failed", "")
             return
@@ -259,13 +282,13 @@ class Fills:
                 self._roles.pop(caller, None)
         attempt.finish("whole" if is_complete else "failed", facts if is_complete else "")
 
-    def _keep(self, fill: KeyFill, attempt: Attempt, entry: Entry) -> bool:
+    def _keep(self, fill: KeyFill, entry: Entry, ttl_s: int) -> bool:
         """A whole answer goes to the store, and to all who ask until it is there. False: it does not."""
-        if fill.is_over or attempt.head is None or attempt.head.ttl_s <= 0:
+        if fill.is_over or ttl_s <= 0:
             return False
         if fill.answer is not None:
             return True
-        fill.answer = Found(entry, attempt.head.ttl_s * 1000)
+        fill.answer = Found(entry, ttl_s * 1000)
         size_bytes = entry.size_bytes
         self._held_bytes += size_bytes
         self._hit_waiting(fill, fill.answer)

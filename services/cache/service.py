@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from services.cache.counts import Counts
 from services.cache.fills import Fills
@@ -31,7 +32,6 @@ from services.contracts.cache.values import (
     FillWhole,
     Leave,
     Lookup,
-    Outcome,
     ReadRun,
 )
 from services.kit.clock import Clock
@@ -112,38 +112,28 @@ class CacheSession:
         self._runs = runs
         self._tracer = tracer
         self._limits = limits
+        self._takers: dict[type[CacheCall], Callable[[Any], None]] = {
+            FillChunks: self._chunks,
+            Lookup: self._look_up,
+            FillHead: self._head,
+            FillEnd: self._end,
+            FillWhole: self._fill,
+            Leave: self._leave,
+            AppendRun: runs.append,
+            ReadRun: self._read_run,
+        }
 
     async def receive(self, items: Sequence[CacheCall]) -> None:
         """See `Session`. Nothing is awaited: a slow store holds up its own answers and nothing else."""
+        takers = self._takers
         for item in items:
-            self._take(item)
+            takers[type(item)](item)
         self._fills.flush()
 
     async def close(self) -> None:
         """See `Session`."""
         for caller in list(self._stream.callers.values()):
             self._fills.leave(caller)
-
-    def _take(self, item: CacheCall) -> None:
-        match item:
-            case FillChunks():
-                self._chunks(item)
-            case Lookup():
-                self._look_up(item)
-            case FillHead():
-                self._head(item)
-            case FillEnd():
-                if (caller := self._stream.callers.get(item.call)) is not None:
-                    self._end(caller, item.outcome, item.facts)
-            case FillWhole():
-                self._fill(item)
-            case Leave():
-                if (caller := self._stream.callers.get(item.call)) is not None:
-                    self._fills.leave(caller)
-            case AppendRun():
-                self._runs.append(item)
-            case ReadRun():
-                self._runs.read(item, self._stream.reply)
 
     def _look_up(self, item: Lookup) -> None:
         stream = self._stream
@@ -158,29 +148,37 @@ class CacheSession:
 
     def _head(self, item: FillHead) -> None:
         caller = self._stream.callers.get(item.call)
-        if caller is None:
-            return
-        if item.traceparent:
+        if caller is not None:
+            self._begin_fill(caller, item.traceparent)
+            self._fills.head(caller, item)
+
+    def _begin_fill(self, caller: Caller, traceparent: str) -> None:
+        if traceparent:
             caller.end_span("gone")
-            caller.span = self._tracer.start(SpanName.FILL, parent=item.traceparent, kind="server")
-        self._fills.head(caller, item)
+            caller.span = self._tracer.start(SpanName.FILL, parent=traceparent, kind="server")
 
     def _chunks(self, item: FillChunks) -> None:
         caller = self._stream.callers.get(item.call)
         if caller is not None:
-            for chunk in item.chunks:
-                self._fills.chunk(caller, chunk)
+            self._fills.chunks(caller, item.chunks)
 
-    def _end(self, caller: Caller, outcome: Outcome, facts: str) -> None:
-        caller.end_span(outcome)
-        self._fills.end(caller, outcome, facts)
+    def _end(self, item: FillEnd) -> None:
+        caller = self._stream.callers.get(item.call)
+        if caller is not None:
+            caller.end_span(item.outcome)
+            self._fills.end(caller, item.outcome, item.facts)
 
     def _fill(self, item: FillWhole) -> None:
-        """Its parts, one after the other: whoever joined in between gets them as from any other filler."""
         caller = self._stream.callers.get(item.call)
-        if caller is None:
-            return
-        self._head(FillHead(item.call, item.status, item.headers, item.ttl_s, item.facts, item.traceparent))
-        for chunk in item.chunks:
-            self._fills.chunk(caller, chunk)
-        self._end(caller, "whole", item.facts)
+        if caller is not None:
+            self._begin_fill(caller, item.traceparent)
+            caller.end_span("whole")
+            self._fills.whole(caller, item)
+
+    def _leave(self, item: Leave) -> None:
+        caller = self._stream.callers.get(item.call)
+        if caller is not None:
+            self._fills.leave(caller)
+
+    def _read_run(self, item: ReadRun) -> None:
+        self._runs.read(item, self._stream.reply)

@@ -98,7 +98,7 @@ class Replica:
         """A filler's answer, from its head on."""
         self.head(caller)
         for chunk in chunks:
-            self.fills.chunk(caller, chunk)
+            self.fills.chunks(caller, [chunk])
         if outcome is not None:
             self.fills.end(caller, outcome, '{"usage":1}')
 
@@ -157,7 +157,7 @@ def test_who_joins_late_gets_all_bytes_from_the_first_on(replica: Replica) -> No
     replica.speak(filler, b"a", b"b")
 
     joiner = other.call(1)
-    replica.fills.chunk(filler, b"c")
+    replica.fills.chunks(filler, [b"c"])
 
     assert other.told(joiner)[:2] == [Join(1), JoinHead((1,), 200, HEADERS)]
     assert other.answer(joiner) == b"abc"
@@ -313,7 +313,7 @@ def test_a_joiner_keeps_a_filler_that_pauses_in_the_middle(replica: Replica) -> 
     replica.speak(filler, b"a")
 
     replica.pass_time(10)
-    replica.fills.chunk(filler, b"b")
+    replica.fills.chunks(filler, [b"b"])
     replica.fills.end(filler, "whole", "")
 
     assert edge.answer(joiner) == b"ab"
@@ -423,7 +423,7 @@ def test_an_answer_without_ttl_is_relayed_and_not_stored(replica: Replica) -> No
     replica.store_says("ours")
 
     replica.head(filler, ttl_s=0)
-    replica.fills.chunk(filler, b"a")
+    replica.fills.chunks(filler, [b"a"])
     replica.fills.end(filler, "whole", "")
 
     assert edge.answer(joiner) == b"a"
@@ -450,7 +450,7 @@ def test_a_joiner_that_leaves_hears_no_more(replica: Replica) -> None:
     replica.speak(filler, b"a")
 
     replica.fills.leave(leaver)
-    replica.fills.chunk(filler, b"b")
+    replica.fills.chunks(filler, [b"b"])
 
     assert edge.answer(leaver) == b"a"
     assert edge.answer(stayer) == b"ab"
@@ -519,8 +519,8 @@ def test_chunks_of_nobody_are_ignored(replica: Replica) -> None:
     filler, joiner = edge.call(1), edge.call(2)
     replica.store_says("ours")
 
-    replica.fills.chunk(filler, b"before its head")
-    replica.fills.chunk(joiner, b"not the filler")
+    replica.fills.chunks(filler, [b"before its head"])
+    replica.fills.chunks(joiner, [b"not the filler"])
     replica.fills.end(joiner, "whole", "")
 
     assert edge.told(joiner) == [Join(2)]

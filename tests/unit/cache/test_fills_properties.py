@@ -115,7 +115,7 @@ class FillsMachine(RuleBasedStateMachine):
         if not seat.spoken:
             self.fills.head(seat.caller, FillHead(seat.caller.call, 200, (), 60))
         seat.spoken += bytes([seat.caller.call % 256]) + chunk
-        self.fills.chunk(seat.caller, bytes([seat.caller.call % 256]) + chunk)
+        self.fills.chunks(seat.caller, [bytes([seat.caller.call % 256]) + chunk])
 
     @precondition(lambda self: any(seat.is_filling for seat in self.seats))
     @rule(choice=st.integers(0, 9), outcome=st.sampled_from(["whole", "uncacheable", "failed"]))
