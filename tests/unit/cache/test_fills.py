@@ -15,6 +15,7 @@ from services.contracts.cache.values import (
     CacheReply,
     Fill,
     FillHead,
+    FillWhole,
     Hit,
     Join,
     JoinChunk,
@@ -391,6 +392,45 @@ def test_an_answer_over_the_bound_is_relayed_to_its_end_and_not_stored(replica: 
     assert edge.told(joiner)[-1] == JoinEnd((2,), "whole", '{"usage":1}')
     assert replica.desk.kept == []
     assert replica.fills.held_bytes == 0
+
+
+def test_an_answer_in_one_item_is_stored_and_the_key_is_free_again(replica: Replica) -> None:
+    filler = replica.edge().call(1)
+    replica.store_says("ours")
+
+    replica.fills.whole(filler, FillWhole(1, 200, HEADERS, (b"a", b"", b"b"), 60, "{}"))
+    [(key, found, kept)] = replica.desk.kept
+    held_bytes = replica.fills.held_bytes
+    kept()
+
+    assert (key, found) == (KEY, Found(Entry(200, HEADERS, (b"a", b"b"), "{}"), 60_000))
+    assert held_bytes == found.entry.size_bytes
+    assert replica.fills.held_bytes == 0
+    assert len(replica.fills) == 0
+
+
+def test_an_answer_in_one_item_over_the_bound_is_not_stored(replica: Replica) -> None:
+    filler = replica.edge().call(1, entry_bytes_max=5)
+    replica.store_says("ours")
+
+    replica.fills.whole(filler, FillWhole(1, 200, HEADERS, (b"abc", b"def"), 60))
+
+    assert replica.desk.kept == []
+    assert replica.desk.released == [KEY]
+    assert replica.counts.oversized == 1
+    assert replica.fills.held_bytes == 0
+
+
+def test_an_answer_in_one_item_of_who_does_not_fill_means_nothing(replica: Replica) -> None:
+    edge = replica.edge()
+    edge.call(1)
+    joiner = edge.call(2)
+    replica.store_says("ours")
+
+    replica.fills.whole(joiner, FillWhole(2, 200, HEADERS, (b"a",), 60))
+
+    assert replica.desk.kept == []
+    assert len(replica.fills) == 1
 
 
 def test_who_comes_too_late_for_the_first_byte_goes_on_alone(replica: Replica) -> None:

@@ -37,3 +37,19 @@ def test_what_was_meant_for_one_connection_or_one_caller_is_left_out() -> None:
     ]
 
     assert replayed_headers(headers) == ((b"Content-Length", b"2"),)
+
+
+def test_what_headers_mean_is_told_apart_however_many_kinds_of_answers_come() -> None:
+    kinds = [[(b"X-%d" % number, b"a"), (b"Set-Cookie", b"b"), (b"Content-Range", b"c")] for number in range(1_000)]
+
+    assert all(replayed_headers(kind) == (kind[0], kind[2]) for kind in kinds * 2)
+    assert not any(is_cacheable(200, kind) for kind in kinds)
+    assert all(is_cacheable(200, kind[:2]) for kind in kinds)
+
+
+def test_what_connection_names_is_found_anew_in_each_answer() -> None:
+    first = [(b"connection", b"x-hop"), (b"x-hop", b"1"), (b"x-other", b"2")]
+    second = [(b"connection", b"x-other"), (b"x-hop", b"1"), (b"x-other", b"2")]
+
+    assert replayed_headers(first) == ((b"x-other", b"2"),)
+    assert replayed_headers(second) == ((b"x-hop", b"1"),)
