@@ -179,7 +179,7 @@ def _decode_fill_end(end: pb.FillEnd) -> FillEnd:
 
 
 def _decode_fill_whole(whole: pb.FillWhole) -> FillWhole:
-    octets = whole.headers
+    octets = whole.headers[:]
     headers = tuple(zip(octets[::2], octets[1::2], strict=True))
     chunks = tuple(whole.chunks)
     return FillWhole(whole.call, whole.status, headers, chunks, whole.ttl_s, whole.facts, whole.traceparent)

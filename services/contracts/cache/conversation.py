@@ -25,16 +25,14 @@ from services.contracts.cache.values import (
 )
 from services.kit.rpc.link import Conversation
 
+_SETTLING = (Fill, Join, Miss, RunEvents)
+
 
 def settled_call(reply: CacheReply) -> Hashable | None:
     """The call whose question this reply answers; None for what comes afterwards or unasked."""
-    match reply:
-        case Fill() | Join() | Miss() | RunEvents():
-            return reply.call
-        case Hit(is_partial=False) | HitPart(is_last=True):
-            return reply.call
-        case _:
-            return None
+    if isinstance(reply, _SETTLING) or (isinstance(reply, Hit) and not reply.is_partial):
+        return reply.call
+    return reply.call if isinstance(reply, HitPart) and reply.is_last else None
 
 
 def call_traceparents(call: CacheCall) -> Sequence[str]:

@@ -73,8 +73,11 @@ class Recaller:
             exchange.recalled = Recalled("HIT", 0, StoredAnswer(near))
             return
         span = None if exchange.span is None else self._tracer.start(SpanName.RECALL, parent=exchange.span.traceparent)
-        traceparent = span.traceparent if span is not None else ""
-        recall = self._answers.recall(key, entry_bytes_max=gateway.cache.entry_bytes_max, traceparent=traceparent)
+        recall = self._answers.recall(
+            key,
+            entry_bytes_max=gateway.cache.entry_bytes_max,
+            traceparent="" if span is None else span.traceparent,
+        )
         try:
             first = await recall.first()
             if type(first) is Fill and not first.is_degraded:
