@@ -7,12 +7,12 @@ class Budget:
     """At most `bytes_max` at once."""
 
     def __init__(self, *, bytes_max: int) -> None:
-        self._bytes_max = bytes_max
+        self.bytes_max = bytes_max
         self.used_bytes = 0
 
     def take(self, size_bytes: int) -> bool:
         """Hold that many more; False when there is no room."""
-        if self.used_bytes + size_bytes > self._bytes_max:
+        if self.used_bytes + size_bytes > self.bytes_max:
             return False
         self.used_bytes += size_bytes
         return True

@@ -34,15 +34,14 @@ class Copy:
 
     def add(self, chunks: tuple[bytes, ...], size_bytes: int) -> None:
         """The next bytes, as many as are said together."""
-        if not self._is_whole:
-            return
-        held_bytes = self._held_bytes + size_bytes
-        if held_bytes > self._bytes_max or not self._budget.take(size_bytes):
+        budget, held_bytes = self._budget, self._held_bytes + size_bytes
+        if held_bytes > self._bytes_max or budget.used_bytes + size_bytes > budget.bytes_max:
             self._is_whole = False
             self.let_go()
-            return
-        self._held_bytes = held_bytes
-        self._chunks += chunks
+        elif self._is_whole:
+            budget.used_bytes += size_bytes
+            self._held_bytes = held_bytes
+            self._chunks += chunks
 
     def hit(self, head: FillHead, facts: str) -> Hit | None:
         """The whole answer as others will get it; None when it was not held."""
