@@ -16,9 +16,13 @@ class Rendezvous:
 
     def __init__(self, names: Iterable[str]) -> None:
         self._seeds = [(name, hashlib.blake2b(name.encode(), digest_size=8)) for name in sorted(names)]
+        self._only = self._seeds[0][0] if len(self._seeds) == 1 else None
+        """With one there is nothing to weigh."""
 
     def owner(self, key: bytes) -> str | None:
         """The name that owns the key; None when there are no names."""
+        if self._only is not None:
+            return self._only
         best, best_weight = None, b""
         for name, seed in self._seeds:
             weigher = seed.copy()

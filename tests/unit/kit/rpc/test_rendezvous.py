@@ -38,6 +38,10 @@ def test_only_the_keys_of_a_replica_that_leaves_move() -> None:
     assert moved == {NAMES[0]}
 
 
+def test_the_only_name_owns_every_key() -> None:
+    assert {Rendezvous(NAMES[:1]).owner(key) for key in KEYS} == {NAMES[0]}
+
+
 def test_without_names_nobody_owns_a_key() -> None:
     assert Rendezvous(()).owner(b"key") is None
 
