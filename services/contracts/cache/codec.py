@@ -60,7 +60,7 @@ _OUTCOME_NAMES: dict[int, Outcome] = {number: name for name, number in _OUTCOMES
 
 def encode_calls(calls: Sequence[CacheCall], probe: int) -> bytes:
     """One `Calls` message."""
-    fields = [{_NAMES[type(call)]: _FIELDS[type(call)](call)} for call in calls]
+    fields = [{_NAMES[kind := type(call)]: _FIELDS[kind](call)} for call in calls]
     return pb.Calls(calls=fields, probe=probe).SerializeToString()
 
 
@@ -72,7 +72,7 @@ def decode_calls(message: bytes) -> tuple[Sequence[CacheCall], int]:
 
 def encode_replies(replies: Sequence[CacheReply], probe: int) -> bytes:
     """One `Replies` message."""
-    fields = [{_NAMES[type(reply)]: _FIELDS[type(reply)](reply)} for reply in replies]
+    fields = [{_NAMES[kind := type(reply)]: _FIELDS[kind](reply)} for reply in replies]
     return pb.Replies(replies=fields, probe=probe).SerializeToString()
 
 
