@@ -434,10 +434,3 @@ async def test_an_upgrade_opens_bytes_both_ways(client: UpstreamClient) -> None:
         assert (answer.status, answer.is_framed, received) == (101, False, b"hellopong")
         with pytest.raises(StreamBroken):
             answer.write(b"late")
-
-
-async def test_times_are_in_order(client: UpstreamClient) -> None:
-    async with ScriptedProvider(answering(ok())) as provider:
-        answer = await client.send(request(provider.origin()))
-
-        assert 0 < answer.connected_at <= answer.written_at <= answer.head_at
