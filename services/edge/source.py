@@ -37,6 +37,11 @@ class Source(Protocol):
         ...
 
     @property
+    def facts(self) -> str | None:
+        """What was stored beside an answer, as far as it has come; None: it comes from a provider."""
+        ...
+
+    @property
     def is_framed(self) -> bool:
         """HTTP's framing says where the body ends; False: it ends by closing."""
         ...

@@ -82,11 +82,6 @@ class Tee(msgspec.Struct, eq=False):
         elif self.fill is not None:
             self.fill.chunk(piece)
 
-    @property
-    def is_malformed(self) -> bool:
-        """The stream has an event that its dialect cannot have."""
-        return self.reader is not None and self.reader.is_malformed
-
     def finish(self, *, is_whole: bool) -> Usage | None:
         """
         The answer has ended. Usage as far as it is known; a whole one may be stored. Again: the same, without effect.

@@ -74,7 +74,9 @@ class Attempter:
 
     async def attempt(self, exchange: Exchange) -> None:
         """Writes `attempted`. Raises UpstreamError, KeyUnavailable, LimitExceeded, ...: the last step's failure."""
-        plan = self._in_order(exchange.received.plan)
+        plan = exchange.received.plan
+        if len(plan) > 1:
+            plan = self._in_order(plan)
         failure: NarrowsError | None = None
         for step in plan:
             is_last_step = step is plan[-1]
@@ -156,7 +158,7 @@ class Attempter:
             request_head(
                 step,
                 stored_key=self._stored_key(exchange, step) if step.key_alias else "",
-                traceparent=_traceparent(span),
+                traceparent=span.traceparent if span is not None else "",
             ),
             ChunkedBody(body.pieces, body.length_bytes) if isinstance(body, StreamedBody) else body,
             timeouts.connect_ms / 1000,
@@ -176,8 +178,6 @@ class Attempter:
 
     def _in_order(self, plan: Plan) -> Plan:
         """Ejected targets last: they are only tried when nothing else is left."""
-        if len(plan) == 1:
-            return plan
         return tuple(sorted(plan, key=lambda step: self._configuration.is_ejected(step.watched)))
 
     def _span(self, exchange: Exchange, step: Step) -> Span | None:
@@ -194,13 +194,10 @@ class Attempter:
         answer, error = (given, None) if isinstance(given, UpstreamAnswer) else (None, given)
         if answer is not None or is_the_providers(error):
             is_success = answer is not None and answer.status not in _HEALTH_FAILURES
-            self._configuration.report(Outcome(step.watched, is_success, 1, _traceparent(span)))
+            traceparent = span.traceparent if span is not None else ""
+            self._configuration.report(Outcome(step.watched, is_success, 1, traceparent))
         if span is not None:
             end_attempt(span, status=answer.status if answer is not None else None, error=error)
-
-
-def _traceparent(span: Span | None) -> str:
-    return span.traceparent if span is not None else ""
 
 
 def is_the_providers(error: NarrowsError | None) -> bool:

@@ -29,7 +29,7 @@ from services.edge.own_headers import own_headers
 from services.edge.plan import Step
 from services.edge.port.reply import Reply
 from services.edge.record import are_payloads_kept
-from services.edge.source import JoinedAnswer, Source, StoredAnswer
+from services.edge.source import Source
 from services.edge.tee import Facts, Tee, read_facts
 from services.kit.errors import StreamBroken, StreamStalled
 
@@ -65,12 +65,11 @@ class Framing(msgspec.Struct, frozen=True):
 
     def frame(self, pieces: list[bytes], *, is_end: bool) -> bytes:
         """The bytes of these pieces on the wire."""
-        content = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        content = b"".join(pieces)
         if not self.is_chunked:
             return b"" if self.is_bodiless else content
-        if not content:
-            return b"0\r\n\r\n" if is_end else b""
-        return b"%x\r\n%b\r\n%b" % (len(content), content, b"0\r\n\r\n" if is_end else b"")
+        last = b"0\r\n\r\n" if is_end else b""
+        return b"%x\r\n%b\r\n%b" % (len(content), content, last) if content else last
 
 
 _WITHOUT_BODY = Framing(is_bodiless=True)
@@ -126,7 +125,7 @@ class Relay:
 
     def _reader(self, exchange: Exchange, step: Step, source: Source, meaning: Meaning) -> UsageReader | None:
         """Who reads the usage of a live answer."""
-        if not step.facts.model_type or isinstance(source, StoredAnswer | JoinedAnswer):
+        if source.facts is not None or not step.facts.model_type:
             return None
         return self._readers.open(
             _request_facts(exchange, step),
@@ -181,27 +180,39 @@ class _Passage(msgspec.Struct, eq=False):
         """Pass on what has come. `slow`: the client must read before more is taken. Raises StreamBroken."""
         source, tee, reply = self.source, self.tee, self.reply
         pieces = source.take()
-        for piece in pieces:
-            tee.piece(piece)
-        if pieces and self.relayed.first_byte_s is None:
-            self.relayed.first_byte_s = time.monotonic()
-        is_malformed = tee.is_malformed
-        is_end = source.is_finished and not is_malformed
-        is_whole = is_end and _is_whole(source, tee)
+        if pieces:
+            for piece in pieces:
+                tee.piece(piece)
+            if self.relayed.first_byte_s is None:
+                self.relayed.first_byte_s = time.monotonic()
+        if source.is_finished or (tee.reader is not None and tee.reader.is_malformed):
+            self._end(pieces)
+            return "done"
+        if self.head:
+            self._send(pieces, is_end=False)
+        elif pieces:
+            reply.send(self.framing.frame(pieces, is_end=False))
+        return "slow" if reply.is_slow and pieces and not reply.is_gone else None
+
+    def _end(self, pieces: list[bytes]) -> None:
+        """The last pieces. Raises StreamBroken when they are not the answer's proper end."""
+        tee = self.tee
+        is_malformed = tee.reader is not None and tee.reader.is_malformed
+        is_whole = not is_malformed and _is_whole(self.source, tee.reader)
         if is_whole:
             tee.finish(is_whole=True)
-        framed = self.framing.frame(pieces, is_end=is_whole)
-        if self.head:
-            framed, self.head = self.head + framed, b""
-        if framed:
-            reply.send(framed)
-        if is_whole:
-            return "done"
-        if is_end:
-            raise StreamBroken("the provider closed the connection before the answer was whole")
+        self._send(pieces, is_end=is_whole)
         if is_malformed:
             raise StreamBroken("the provider sent a malformed event")
-        return "slow" if pieces and reply.is_slow and not reply.is_gone else None
+        if not is_whole:
+            raise StreamBroken("the provider closed the connection before the answer was whole")
+
+    def _send(self, pieces: list[bytes], *, is_end: bool) -> None:
+        """With the head before them, if it has not been sent."""
+        head, self.head = self.head, b""
+        framed = head + self.framing.frame(pieces, is_end=is_end)
+        if framed:
+            self.reply.send(framed)
 
 
 async def _go_on(exchange: Exchange, passage: _Passage, state: State) -> None:
@@ -233,9 +244,8 @@ async def _let_read(exchange: Exchange) -> None:
         reply.abort()
 
 
-def _is_whole(source: Source, tee: Tee) -> bool:
+def _is_whole(source: Source, reader: UsageReader | None) -> bool:
     """Framing complete; or, where the body ends by closing, the dialect's own end was seen, if it has one."""
-    reader = tee.reader
     return source.is_framed or reader is None or not reader.can_tell_end or reader.is_terminal_seen
 
 
@@ -282,4 +292,4 @@ def _request_facts(exchange: Exchange, step: Step) -> RequestFacts:
 
 
 def _facts(source: Source) -> Facts | None:
-    return read_facts(source.facts) if isinstance(source, StoredAnswer | JoinedAnswer) else None
+    return read_facts(source.facts) if source.facts is not None else None

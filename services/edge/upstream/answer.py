@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, cast
 
 import msgspec
 
@@ -45,6 +45,9 @@ class Line(Protocol):
 
 class UpstreamAnswer(msgspec.Struct, eq=False):
     """Head and body of one answer. The attributes are for reading; the connection writes them."""
+
+    facts: ClassVar[None] = None
+    """Nobody has stored anything beside it."""
 
     loop: asyncio.AbstractEventLoop
     line: Line | None
@@ -148,9 +151,8 @@ class UpstreamAnswer(msgspec.Struct, eq=False):
 
     def wake(self) -> None:
         """Something has changed."""
-        step = self.step
-        if step is not None:
-            self._take_step(step, cast("asyncio.Future[Any]", self.given))
+        if self.step is not None:
+            self._take_step(self.step)
             return
         waiter = self.waiter
         if waiter is not None:
@@ -164,9 +166,10 @@ class UpstreamAnswer(msgspec.Struct, eq=False):
             self.failure = error
             self.wake()
 
-    def _take_step(self, step: Callable[[], Any], given: asyncio.Future[Any]) -> None:
+    def _take_step(self, step: Callable[[], Any]) -> None:
         """The reader's next step, unless nobody waits for it. A step may end the answer, which is no change to it."""
-        if given.done():
+        given = self.given
+        if given is None or given.done():
             return
         self.step = None
         try:

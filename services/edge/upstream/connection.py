@@ -213,53 +213,53 @@ class UpstreamConnection(asyncio.Protocol):
             self._transport.abort()
             return
         self._moved_at_s = self._monotonic_s()
-        if answer.status:
-            self._read(answer, chunk)
-        elif self._is_parsing or self._request.method == b"HEAD" or not self._forms.read(chunk, answer):
+        if not answer.status:
             self._read_head(answer, chunk)
-        else:
-            self._finish(answer, is_reusable=True)
-            answer.wake()
-
-    def _read(self, answer: UpstreamAnswer, chunk: bytes) -> None:
-        """What comes behind the segment in which the head ended."""
+            return
+        reader = self._reader
         try:
-            self._reader.feed(chunk)
+            reader.feed(chunk)
         except UpstreamError as error:
             self._break(error)
             return
         if answer.is_finished:
-            self._finish(answer, is_reusable=self._reader.is_reusable)
+            self._finish(answer, is_reusable=reader.is_reusable)
         answer.wake()
         if answer.parts and answer.line is not None:
             self._note_untaken(answer, len(chunk))
 
     def _read_head(self, answer: UpstreamAnswer, chunk: bytes) -> None:
-        """What comes up to the head's end, and what came with it."""
-        is_beginning = not self._is_parsing
+        """What comes up to the head's end, and what comes with it; often that is the whole answer."""
+        request, reader, is_beginning = self._request, self._reader, not self._is_parsing
         if is_beginning:
+            if request.method != b"HEAD" and self._forms.read(chunk, answer):
+                self._finish(answer, is_reusable=True)
+                answer.wake()
+                return
             self._is_parsing = True
-            request = self._request
             is_head_request = request.method == b"HEAD"
-            self._reader.begin(answer, is_head_request=is_head_request, accepts_upgrade=request.accepts_upgrade)
+            reader.begin(answer, is_head_request=is_head_request, accepts_upgrade=request.accepts_upgrade)
         try:
-            self._reader.feed(chunk)
+            reader.feed(chunk)
         except UpstreamError as error:
             self._break(error)
             return
-        if not answer.status:
-            return
         if answer.is_finished:
-            if is_beginning and self._reader.is_reusable:
+            if is_beginning and reader.is_reusable:
                 self._forms.learn(chunk, answer)
-            self._finish(answer, is_reusable=self._reader.is_reusable)
-        else:
-            self._watch_silence()
-            if self._upload is not None and answer.status >= 300:
-                self._upload.stop()
-            if answer.parts:
-                self._note_untaken(answer, len(chunk))
-        answer.wake()
+            self._finish(answer, is_reusable=reader.is_reusable)
+            answer.wake()
+        elif answer.status:
+            self._begin_body(answer, len(chunk))
+            answer.wake()
+
+    def _begin_body(self, answer: UpstreamAnswer, size_bytes: int) -> None:
+        """There is more to come: watch for silence. A provider that has refused wants no more of the request."""
+        self._watch_silence()
+        if self._upload is not None and answer.status >= 300:
+            self._upload.stop()
+        if answer.parts:
+            self._note_untaken(answer, size_bytes)
 
     def eof_received(self) -> None:
         if self._answer is not None:
