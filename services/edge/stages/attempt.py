@@ -86,32 +86,32 @@ class Attempter:
                 except (LimitExceeded, LimiterUnavailable) as error:
                     failure = error
                     continue
-            given = await self._try_step(exchange, step, is_last_step=is_last_step)
-            if isinstance(given, UpstreamAnswer):
-                if is_last_step or given.status < 400:
-                    exchange.attempted = Attempted(step, given)
-                    return
-                given.abort()
-            else:
+            count = 0
+            while True:
+                count += 1
+                exchange.attempts += 1
+                is_last = count >= step.retries.attempts_max or isinstance(step.body, StreamedBody)
+                given = await self._try_once(exchange, step, is_final=is_last and is_last_step)
+                if is_last or not _is_retryable(given):
+                    break
+                await self._pause(exchange, step, count, given)
+            if not isinstance(given, UpstreamAnswer):
                 failure = given
+            elif is_last_step or given.status < 400:
+                exchange.attempted = Attempted(step, given)
+                return
+            else:
+                given.abort()
         assert failure is not None
         raise failure
 
-    async def _try_step(self, exchange: Exchange, step: Step, *, is_last_step: bool) -> Given:
-        """Attempts at one step until one is accepted or they are used up; what the last one gave."""
-        count = 0
-        while True:
-            count += 1
-            exchange.attempts += 1
-            is_last = count >= step.retries.attempts_max or isinstance(step.body, StreamedBody)
-            given = await self._try_once(exchange, step, is_final=is_last and is_last_step)
-            if is_last or not _is_retryable(given):
-                return given
-            pause_s = _pause_s(step, count, given)
-            if isinstance(given, UpstreamAnswer):
-                given.abort()
-            exchange.provider_wait_s += pause_s
-            await asyncio.sleep(pause_s)
+    async def _pause(self, exchange: Exchange, step: Step, count: int, given: Given) -> None:
+        """Give up what the `count`-th attempt gave, and wait before the next one."""
+        pause_s = _pause_s(step, count, given)
+        if isinstance(given, UpstreamAnswer):
+            given.abort()
+        exchange.provider_wait_s += pause_s
+        await asyncio.sleep(pause_s)
 
     async def _try_once(self, exchange: Exchange, step: Step, *, is_final: bool) -> Given:
         """One request to one provider, up to the moment the answer is accepted."""
@@ -191,16 +191,16 @@ class Attempter:
 
     def _report(self, step: Step, given: Given | None, span: Span | None) -> None:
         """Tell the router, unless the client left meanwhile, and close the attempt's span."""
-        answer, error = (given, None) if isinstance(given, UpstreamAnswer) else (None, given)
-        if answer is not None or is_the_providers(error):
-            is_success = answer is not None and answer.status not in _HEALTH_FAILURES
+        status = given.status if isinstance(given, UpstreamAnswer) else None
+        if status is not None or is_the_providers(given):
+            is_success = status is not None and status not in _HEALTH_FAILURES
             traceparent = span.traceparent if span is not None else ""
             self._configuration.report(Outcome(step.watched, is_success, 1, traceparent))
         if span is not None:
-            end_attempt(span, status=answer.status if answer is not None else None, error=error)
+            end_attempt(span, status=status, error=given if isinstance(given, NarrowsError) else None)
 
 
-def is_the_providers(error: NarrowsError | None) -> bool:
+def is_the_providers(error: Given | None) -> bool:
     """Whether a failed attempt says something about the provider's health; that we refuse its address does not."""
     return isinstance(error, UpstreamError) and not isinstance(error, UpstreamAddressRefused)
 

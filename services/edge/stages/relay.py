@@ -101,8 +101,9 @@ class Relay:
             except (ConnectionError, TimeoutError):
                 reply.abort()
             finally:
-                relayed.usage = tee.finish(is_whole=False)
-                relayed.facts = _facts(source)
+                relayed.usage = tee.usage if relayed.ended == "done" else tee.finish(is_whole=False)
+                if source.facts is not None:
+                    relayed.facts = read_facts(source.facts)
         finally:
             if not source.is_finished:
                 source.abort()
@@ -189,7 +190,8 @@ class _Passage(msgspec.Struct, eq=False):
             self._end(pieces)
             return "done"
         if self.head:
-            self._send(pieces, is_end=False)
+            reply.send(self.head + self.framing.frame(pieces, is_end=False))
+            self.head = b""
         elif pieces:
             reply.send(self.framing.frame(pieces, is_end=False))
         return "slow" if reply.is_slow and pieces and not reply.is_gone else None
@@ -198,21 +200,17 @@ class _Passage(msgspec.Struct, eq=False):
         """The last pieces. Raises StreamBroken when they are not the answer's proper end."""
         tee = self.tee
         is_malformed = tee.reader is not None and tee.reader.is_malformed
-        is_whole = not is_malformed and _is_whole(self.source, tee.reader)
+        is_whole = not is_malformed and (self.source.is_framed or _has_own_end(tee.reader))
         if is_whole:
             tee.finish(is_whole=True)
-        self._send(pieces, is_end=is_whole)
+        framed = self.head + self.framing.frame(pieces, is_end=is_whole)
+        self.head = b""
+        if framed:
+            self.reply.send(framed)
         if is_malformed:
             raise StreamBroken("the provider sent a malformed event")
         if not is_whole:
             raise StreamBroken("the provider closed the connection before the answer was whole")
-
-    def _send(self, pieces: list[bytes], *, is_end: bool) -> None:
-        """With the head before them, if it has not been sent."""
-        head, self.head = self.head, b""
-        framed = head + self.framing.frame(pieces, is_end=is_end)
-        if framed:
-            self.reply.send(framed)
 
 
 async def _go_on(exchange: Exchange, passage: _Passage, state: State) -> None:
@@ -244,9 +242,9 @@ async def _let_read(exchange: Exchange) -> None:
         reply.abort()
 
 
-def _is_whole(source: Source, reader: UsageReader | None) -> bool:
-    """Framing complete; or, where the body ends by closing, the dialect's own end was seen, if it has one."""
-    return source.is_framed or reader is None or not reader.can_tell_end or reader.is_terminal_seen
+def _has_own_end(reader: UsageReader | None) -> bool:
+    """Whether a body that ends by closing is whole: the dialect's own end was seen, if it has one."""
+    return reader is None or not reader.can_tell_end or reader.is_terminal_seen
 
 
 def _break_off(reply: Reply, relayed: Relayed, framing: Framing, tee: Tee, error: StreamBroken) -> Ended:
@@ -289,7 +287,3 @@ def _request_facts(exchange: Exchange, step: Step) -> RequestFacts:
     if reader is None or reader.text_size is None:
         return step.facts
     return msgspec.structs.replace(step.facts, size_bytes=reader.text_size.size_bytes)
-
-
-def _facts(source: Source) -> Facts | None:
-    return read_facts(source.facts) if source.facts is not None else None

@@ -49,7 +49,18 @@ _slice_of: Callable[[bytes, slice], bytes] = bytes.__getitem__
 class AnswerForm:
     """One kind of head. `kept`: what the edge makes of it, worked out once."""
 
-    __slots__ = ("_beginnings", "_fixed", "_fixed_of", "_length_at", "_names", "_values", "kept", "reason", "status")
+    __slots__ = (
+        "_beginnings",
+        "_controls_bytes",
+        "_fixed",
+        "_fixed_of",
+        "_length_at",
+        "_names",
+        "_values",
+        "kept",
+        "reason",
+        "status",
+    )
 
     def __init__(self, answer: UpstreamAnswer, lines: list[bytes], *, length_at: int) -> None:
         """`lines`: of its head, from the status line to the empty piece behind the last line's end."""
@@ -61,6 +72,7 @@ class AnswerForm:
         self._beginnings = [lines[0], *(name + b": " for name in self._names), b""]
         self._values = [slice(len(name) + 2, None) for name in self._names]
         self._length_at = length_at
+        self._controls_bytes = 2 * (len(lines) - 1)
         # The empty last piece is there so that these are two at least, and a tuple comes of them.
         self._fixed_of = itemgetter(*fixed, len(lines) - 1)
         self._fixed = self._fixed_of(lines)
@@ -71,7 +83,7 @@ class AnswerForm:
             self._fixed_of(lines) == self._fixed
             and lines[self._length_at] == b"%b%d" % (self._beginnings[self._length_at], len(body))
             and all(map(bytes.startswith, lines, self._beginnings))
-            and len(head) - len(head.translate(None, _CONTROLS)) == 2 * len(lines) - 2
+            and len(head.translate(None, _CONTROLS)) == len(head) - self._controls_bytes
             and b" \r\n" not in head
             and b":  " not in head
         )

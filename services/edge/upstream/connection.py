@@ -223,7 +223,7 @@ class UpstreamConnection(asyncio.Protocol):
             self._break(error)
             return
         if answer.is_finished:
-            self._finish(answer, is_reusable=reader.is_reusable)
+            self._finish(is_reusable=reader.is_reusable)
         answer.wake()
         if answer.parts and answer.line is not None:
             self._note_untaken(answer, len(chunk))
@@ -233,7 +233,7 @@ class UpstreamConnection(asyncio.Protocol):
         request, reader, is_beginning = self._request, self._reader, not self._is_parsing
         if is_beginning:
             if request.method != b"HEAD" and self._forms.read(chunk, answer):
-                self._finish(answer, is_reusable=True)
+                self._finish(is_reusable=True)
                 answer.wake()
                 return
             self._is_parsing = True
@@ -247,7 +247,7 @@ class UpstreamConnection(asyncio.Protocol):
         if answer.is_finished:
             if is_beginning and reader.is_reusable:
                 self._forms.learn(chunk, answer)
-            self._finish(answer, is_reusable=reader.is_reusable)
+            self._finish(is_reusable=reader.is_reusable)
             answer.wake()
         elif answer.status:
             self._begin_body(answer, len(chunk))
@@ -305,7 +305,7 @@ class UpstreamConnection(asyncio.Protocol):
             self._is_read_paused = True
             self._transport.pause_reading()
 
-    def _finish(self, answer: UpstreamAnswer, *, is_reusable: bool) -> None:
+    def _finish(self, *, is_reusable: bool) -> None:
         """The proper end. A body that the provider did not want to the end leaves a connection that cannot go on."""
         is_sent = self._upload is None or self._upload.is_done
         self._let_go()
