@@ -47,11 +47,11 @@ class Relayed(msgspec.Struct):
     content_type: str
     head_sent_s: float
     is_coded: bool
+    capture: Capture | None
     ended: Ended = "client_gone"
     first_byte_s: float | None = None
     usage: Usage | None = None
     facts: Facts | None = None
-    capture: Capture | None = None
     error: StreamBroken | None = None
 
 
@@ -115,8 +115,7 @@ class Relay:
         meaning = kept.meaning
         capture = _capture(exchange, step, meaning.coding) if meaning.is_text else None
         now_s = time.monotonic()
-        exchange.relayed = relayed = Relayed(step, status, meaning.content_type, now_s, meaning.is_coded)
-        relayed.capture = capture
+        exchange.relayed = relayed = Relayed(step, status, meaning.content_type, now_s, meaning.is_coded, capture)
         tee = Tee(self._reader(exchange, step, source, meaning), capture, _fill(exchange, step), step.provider.name)
         tee.head(status, kept, exchange.recalled.ttl_s, is_all_here=source.is_finished)
         framing = _framing(exchange, status, has_length=meaning.has_length)

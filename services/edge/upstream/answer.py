@@ -151,27 +151,18 @@ class UpstreamAnswer(msgspec.Struct, eq=False):
 
     def wake(self) -> None:
         """Something has changed."""
-        if self.step is not None:
-            self._take_step(self.step)
+        step = self.step
+        if step is None:
+            waiter = self.waiter
+            if waiter is not None:
+                self.waiter = None
+                if not waiter.done():
+                    waiter.set_result(None)
             return
-        waiter = self.waiter
-        if waiter is not None:
-            self.waiter = None
-            if not waiter.done():
-                waiter.set_result(None)
-
-    def fail(self, error: Exception) -> None:
-        """There will be no proper end. Bytes that came before can still be taken."""
-        if self.failure is None and not self.is_finished:
-            self.failure = error
-            self.wake()
-
-    def _take_step(self, step: Callable[[], Any]) -> None:
-        """The reader's next step, unless nobody waits for it. A step may end the answer, which is no change to it."""
         given = self.given
         if given is None or given.done():
             return
-        self.step = None
+        self.step = None  # a step may end the answer, which is no change that it must hear of
         try:
             result = step()
         except Exception as error:  # noqa: BLE001 - it belongs to whoever waits for the drive
@@ -183,3 +174,9 @@ class UpstreamAnswer(msgspec.Struct, eq=False):
             given.set_exception(self.failure)
         else:
             self.step = step
+
+    def fail(self, error: Exception) -> None:
+        """There will be no proper end. Bytes that came before can still be taken."""
+        if self.failure is None and not self.is_finished:
+            self.failure = error
+            self.wake()

@@ -88,9 +88,15 @@ class AnswerForm:
             and b":  " not in head
         )
 
-    def headers_of(self, lines: list[bytes]) -> list[tuple[bytes, bytes]]:
-        """The headers of a head that has this form."""
-        return list(zip(self._names, map(_slice_of, lines[1:], self._values), strict=False))
+    def fill(self, answer: UpstreamAnswer, lines: list[bytes], body: bytes) -> None:
+        """Make it the whole answer that these lines and this body are."""
+        answer.status = self.status
+        answer.reason = self.reason
+        answer.headers = list(zip(self._names, map(_slice_of, lines[1:], self._values), strict=False))
+        answer.known_head = self, lines
+        answer.is_finished = True
+        if body:
+            answer.parts.append(body)
 
 
 KnownHead = tuple[AnswerForm, list[bytes]]
@@ -111,18 +117,10 @@ class AnswerForms:
         head = segment[: end + 2]
         lines = head.split(b"\r\n")
         form = self._forms.get(len(lines))
-        if form is None or end < 0:
-            return False
         body = segment[end + 4 :]
-        if not form.is_form_of(head, lines, body):
+        if form is None or end < 0 or not form.is_form_of(head, lines, body):
             return False
-        answer.status = form.status
-        answer.reason = form.reason
-        answer.headers = form.headers_of(lines)
-        answer.known_head = form, lines
-        answer.is_finished = True
-        if body:
-            answer.parts.append(body)
+        form.fill(answer, lines, body)
         return True
 
     def learn(self, segment: bytes, answer: UpstreamAnswer) -> None:
