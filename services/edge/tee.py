@@ -59,13 +59,14 @@ class Tee(msgspec.Struct, eq=False):
     held_head: Head | None = None
     """Of an answer that is all here: the cache hears of it when it has been read, in one item."""
     chunks: list[bytes] = []
+    """Of the same."""
 
     def head(self, status: int, kept: Kept, ttl_s: int, *, is_all_here: bool) -> None:
         """The answer begins."""
         if self.fill is None:
             return
         if not kept.meaning.is_cacheable:
-            self._end_fill("uncacheable")
+            self._end_fill(self.fill, "uncacheable")
         elif is_all_here:
             self.held_head = status, kept.pairs, ttl_s
         else:
@@ -90,15 +91,12 @@ class Tee(msgspec.Struct, eq=False):
         if usage is None and self.reader is not None:
             usage = self.usage = self.reader.finish()
         if self.fill is not None:
-            self._end_fill(
-                "failed" if not is_whole else "uncacheable" if usage is not None and usage.is_error else "whole"
-            )
+            is_error = usage is not None and usage.is_error
+            self._end_fill(self.fill, "failed" if not is_whole else "uncacheable" if is_error else "whole")
         return usage
 
-    def _end_fill(self, outcome: Outcome) -> None:
-        fill, self.fill = self.fill, None
-        if fill is None:
-            return
+    def _end_fill(self, fill: Recall, outcome: Outcome) -> None:
+        self.fill = None
         if self.held_head is None:
             fill.end(outcome, self._facts() if outcome == "whole" else "")
             return

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.edge.headers import AnswerHeaders
 from services.edge.upstream.answer import UpstreamAnswer
-from services.edge.upstream.answer_form import LINES_MAX, AnswerForms
+from services.edge.upstream.answer_form import LINES_MAX, MISFITS_PER_FORM, AnswerForms
 from services.edge.upstream.reader import AnswerReader
 from services.kit.errors import UpstreamError
 from tests.unit.edge.upstream.test_reader import NAMES, VALUES, NoLine
@@ -150,14 +151,46 @@ def test_only_plain_heads_are_remembered(loop: asyncio.AbstractEventLoop, segmen
     assert recognised(loop, forms_of(loop, segment), segment) is None
 
 
-def test_the_last_form_of_each_number_of_lines_is_remembered(loop: asyncio.AbstractEventLoop) -> None:
+def test_each_number_of_lines_has_a_form_and_it_gives_way_to_another_that_stays(
+    loop: asyncio.AbstractEventLoop,
+) -> None:
     forms = forms_of(loop, ANSWER)
     shorter = b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 1\r\nContent-Length: 4\r\n\r\nwait"
     other = ANSWER.replace(b"x-request-id", b"x-trace-id")
 
-    for segment in (shorter, other):
+    def learn(segment: bytes) -> list[bool]:
         answer = parsed(loop, segment)
         assert answer is not None
         forms.learn(segment, answer)
+        return [recognised(loop, forms, each) is not None for each in (shorter, other, ANSWER)]
 
-    assert [recognised(loop, forms, each) is not None for each in (shorter, other, ANSWER)] == [True, True, False]
+    assert learn(shorter) == [True, False, True]
+    assert [learn(other) for _ in range(MISFITS_PER_FORM - 1)] == [[True, False, True]] * (MISFITS_PER_FORM - 1)
+    assert learn(other) == [True, True, False]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [b"Content-Type: application/json", b"X-Id: %d", b"Connection: X-Hop", b"X-Hop: 1", b"cf-aig-step: 9"],
+        [b"Set-Cookie: a%d", b"Set-Cookie: b", b"Content-Encoding: gzip"],
+        [b"cf-aig-step: %d"],
+        [b"Connection: content-length", b"cf-aig-step: %d"],
+    ],
+)
+def test_what_goes_back_of_a_known_form_is_what_goes_back_of_a_parsed_head(
+    loop: asyncio.AbstractEventLoop, headers: list[bytes]
+) -> None:
+    lines = b"\r\n".join([b"HTTP/1.1 200 OK", *headers, b"Content-Length: 2", b"", b"{}"])
+    forms = forms_of(loop, lines % 1)
+    kept_by = AnswerHeaders()
+
+    for number in (2, 3):
+        answer, expected = recognised(loop, forms, lines % number), parsed(loop, lines % number)
+        assert answer is not None
+        assert expected is not None
+        kept = kept_by.keep(answer.status, answer.reason, answer.headers, answer.known_head)
+        expected_kept = kept_by.keep(expected.status, expected.reason, expected.headers)
+
+        assert list(kept.pairs) == list(expected_kept.pairs)
+        assert (kept.beginning, kept.meaning) == (expected_kept.beginning, expected_kept.meaning)
