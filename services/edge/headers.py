@@ -13,11 +13,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from typing import Literal
+from operator import itemgetter
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import msgspec
 
+from services.edge.answers.cacheable import is_cacheable
+from services.edge.capture import content_type_of
+from services.edge.port.reply import status_line
+
+if TYPE_CHECKING:
+    from services.edge.upstream.answer_form import KnownHead
+
+T = TypeVar("T")
+
 Pairs = Sequence[tuple[bytes, bytes]]
+StoredPairs = tuple[tuple[bytes, bytes], ...]
 
 HOP_BY_HOP = frozenset(
     (
@@ -40,6 +51,8 @@ _ANSWER_NOTED = frozenset((b"content-type", b"content-encoding", b"content-lengt
 _NO_NAMES: frozenset[bytes] = frozenset()
 _REMEMBERED_MAX = 4096
 _NAME_REMEMBERED_BYTES_MAX = 64
+_STORED_HEADS_REMEMBERED_MAX = 256
+_STORED_HEAD_REMEMBERED_BYTES_MAX = 4096
 
 _TRACE_IDS = re.compile(r"(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}")
 
@@ -153,23 +166,73 @@ def _drop(passing: list[tuple[bytes, bytes]], noted: Noted, names: frozenset[byt
         noted.pop(name.decode("latin-1"), None)
 
 
-class Kept(msgspec.Struct, frozen=True):
-    """An answer's headers that go back, as they came."""
+class Meaning(msgspec.Struct, frozen=True):
+    """What the head of an answer says, as far as it matters here. `is_text`: a payload of its type is text."""
 
-    pairs: list[tuple[bytes, bytes]]
-    noted: Noted
+    content_type: str
+    is_text: bool
+    coding: str
+    """Content coding, lower case; empty without one."""
+    is_coded: bool
+    has_length: bool
+    is_cacheable: bool
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """What goes back of an answer's head: `beginning` are the status line and the headers in `pairs`, as they came."""
+
+    pairs: Pairs
+    beginning: bytes
+    meaning: Meaning
+
+
+class KeptForm:
+    """What goes back of every head with one form. An answer of that form costs no look at its headers."""
+
+    __slots__ = ("lines_of", "meaning", "pairs_of")
+
+    def __init__(self, kept: Kept, headers: Pairs) -> None:
+        self.meaning = kept.meaning
+        names = {name for name, _ in kept.pairs}
+        places = [at for at, (name, _) in enumerate(headers) if name in names]
+        self.pairs_of: Callable[[Pairs], Pairs] = _picking(places)
+        # Lines have the status line before the headers and an empty piece behind them, which ends the last line.
+        self.lines_of: Callable[[Sequence[bytes]], Sequence[bytes]] = _picking([0, *(at + 1 for at in places), -1])
 
 
 class AnswerHeaders:
-    """Which of a provider's answer headers go back; remembers spellings as `HeaderSorter` does."""
+    """Which of an answer's headers go back; remembers spellings as `HeaderSorter` does, and heads of stored answers."""
 
     def __init__(self) -> None:
         self._fates = _Fates(_answer_fate)
+        self._remembered: dict[tuple[int, StoredPairs], Kept] = {}
 
-    def keep(self, headers: Pairs) -> Kept:
+    def keep(self, status: int, reason: bytes, headers: Pairs, known: KnownHead | None = None) -> Kept:
         """
         All but hop-by-hop headers, those that `Connection` names, and `cf-aig-*`, which only this gateway may say.
         """
+        if known is not None:
+            form, lines = known
+            kept_form = form.kept
+            if kept_form is None:
+                kept_form = form.kept = KeptForm(self._sort(status, reason, headers), headers)
+            return Kept(kept_form.pairs_of(headers), b"\r\n".join(kept_form.lines_of(lines)), kept_form.meaning)
+        if isinstance(headers, tuple):
+            return self._stored(status, headers)
+        return self._sort(status, reason, headers)
+
+    def _stored(self, status: int, headers: StoredPairs) -> Kept:
+        """Of a stored answer, whose head comes again with each hit. Reasons are not stored."""
+        kept = self._remembered.get((status, headers))
+        if kept is None:
+            kept = self._sort(status, b"", headers)
+            if len(kept.beginning) <= _STORED_HEAD_REMEMBERED_BYTES_MAX:
+                if len(self._remembered) >= _STORED_HEADS_REMEMBERED_MAX:
+                    self._remembered.clear()
+                self._remembered[status, headers] = kept
+        return kept
+
+    def _sort(self, status: int, reason: bytes, headers: Pairs) -> Kept:
         fates = self._fates
         pairs: list[tuple[bytes, bytes]] = []
         noted: Noted = {}
@@ -185,7 +248,23 @@ class AnswerHeaders:
                 named = connection_names(pair[1], named)
         if named:
             _drop(pairs, noted, named)
-        return Kept(pairs, noted)
+        lines = [status_line(status, reason), *map(b"%b: %b\r\n".__mod__, pairs)]
+        return Kept(pairs, b"".join(lines), _meaning(status, pairs, noted))
+
+
+def _meaning(status: int, pairs: Pairs, noted: Noted) -> Meaning:
+    content_type, is_text = content_type_of(noted.get("content-type", b""))
+    coding = noted.get("content-encoding", b"").decode("latin-1").lower()
+    has_length = bool(noted.get("content-length"))
+    is_coded = coding not in ("", "identity")
+    return Meaning(content_type, is_text, coding, is_coded, has_length, is_cacheable(status, pairs))
+
+
+def _picking(places: Sequence[int]) -> Callable[[Sequence[T]], Sequence[T]]:
+    """Takes the items at these places out of a sequence."""
+    if len(places) > 1:
+        return itemgetter(*places)
+    return lambda items: [items[at] for at in places]
 
 
 def _answer_fate(name: bytes) -> tuple[Fate, str]:

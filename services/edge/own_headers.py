@@ -8,6 +8,7 @@ shown apart, so that the overhead can be read off every answer.
 from __future__ import annotations
 
 from functools import lru_cache
+from operator import sub
 
 from services.edge.exchange import Exchange
 from services.edge.plan import Step
@@ -20,18 +21,19 @@ _TIMINGS = tuple(
     for count in range(len(_MARKED) + 1)
 )
 """By the number of stages that have ended."""
+_to_ms = (1000.0).__mul__
 
 
 def own_headers(exchange: Exchange, step: Step, now_s: float) -> bytes:
     """Header lines of an answer, each with its line end. `step`: who answered."""
     event_id = step.options.event_id
-    lines = (
-        f"cf-aig-log-id: {exchange.log_id}\r\n{server_timing(exchange, now_s)}"
-        f"{_answerer(step.index, step.provider.name, step.facts.model)}"
-        f"{_event_line(event_id) if event_id else ''}"
-        f"cf-aig-config-version: {exchange.resolved.snapshot.version}\r\n"
-        f"cf-aig-cache-status: {exchange.recalled.status}\r\n"
-        f"{_degraded_line(exchange) if exchange.degraded else ''}{limit_headers(exchange.admitted)}"
+    version, status = exchange.resolved.snapshot.version, exchange.recalled.status
+    lines = _form(step.index, step.provider.name, step.facts.model, version, status) % (
+        exchange.log_id,
+        *_spent_ms(exchange, now_s),
+        _event_line(event_id) if event_id else "",
+        _degraded_line(exchange) if exchange.degraded else "",
+        limit_headers(exchange.admitted),
     )
     return lines.encode("utf-8", "surrogateescape")
 
@@ -62,30 +64,25 @@ def _degraded_line(exchange: Exchange) -> str:
 
 
 @lru_cache(maxsize=1024)  # the same models answer again and again
-def _answerer(index: int, provider: str, model: str) -> str:
-    lines = f"cf-aig-step: {index}\r\ncf-aig-provider: {provider}\r\n"
+def _form(index: int, provider: str, model: str, version: str, cache_status: str) -> str:
+    """All lines of an answer that went through every stage, with places for what each answer has of its own."""
     is_plain = model.isascii() and model.isprintable()
-    return f"{lines}cf-aig-model: {model}\r\n" if model and is_plain else lines
+    fixed = (
+        f"cf-aig-step: {index}\r\ncf-aig-provider: {provider}\r\n",
+        f"cf-aig-model: {model}\r\n" if model and is_plain else "",
+        f"cf-aig-config-version: {version}\r\ncf-aig-cache-status: {cache_status}\r\n",
+    )
+    step, named, ending = (lines.replace("%", "%%") for lines in fixed)
+    return f"cf-aig-log-id: %s\r\n{_TIMINGS[-1]}{step}{named}%s{ending}%s%s"
 
 
 def server_timing(exchange: Exchange, now_s: float) -> str:
     """`Server-Timing` with milliseconds per stage and the wait for the provider (W3C Server Timing)."""
-    arrived_s = before_s = exchange.arrival.arrived_s
-    wait_s = exchange.provider_wait_s
-    own_ms = (now_s - arrived_s - wait_s) * 1000
-    marks = exchange.marks_s
-    if len(marks) == len(_MARKED):
-        resolve_s, receive_s, admit_s, recall_s = marks
-        return _TIMINGS[-1] % (
-            (resolve_s - arrived_s) * 1000,
-            (receive_s - resolve_s) * 1000,
-            (admit_s - receive_s) * 1000,
-            (recall_s - admit_s) * 1000,
-            wait_s * 1000,
-            own_ms,
-        )
-    spent_ms: list[float] = []
-    for at_s in marks:
-        spent_ms.append((at_s - before_s) * 1000)
-        before_s = at_s
-    return _TIMINGS[len(spent_ms)] % (*spent_ms, wait_s * 1000, own_ms)
+    return _TIMINGS[len(exchange.marks_s)] % _spent_ms(exchange, now_s)
+
+
+def _spent_ms(exchange: Exchange, now_s: float) -> tuple[float, ...]:
+    """In each stage that has ended, waiting for the provider, and in the gateway besides."""
+    arrived_s, wait_s, marks_s = exchange.arrival.arrived_s, exchange.provider_wait_s, exchange.marks_s
+    stages_ms = map(_to_ms, map(sub, marks_s, (arrived_s, *marks_s)))
+    return (*stages_ms, wait_s * 1000, (now_s - arrived_s - wait_s) * 1000)

@@ -13,6 +13,7 @@ from typing import Protocol, TypeVar
 
 from services.contracts.cache.values import Hit, JoinChunk, JoinEnd, JoinHead
 from services.edge.answers.recall import Recall
+from services.edge.upstream.answer_form import KnownHead
 from services.kit.errors import StreamBroken, StreamStalled
 
 T = TypeVar("T")
@@ -29,6 +30,16 @@ class Source(Protocol):
 
     @property
     def headers(self) -> Sequence[tuple[bytes, bytes]]: ...
+
+    @property
+    def known_head(self) -> KnownHead | None:
+        """The head's form, where it has one that the upstream client knows."""
+        ...
+
+    @property
+    def facts(self) -> str | None:
+        """What was stored beside an answer, as far as it has come; None: it comes from a provider."""
+        ...
 
     @property
     def is_framed(self) -> bool:
@@ -63,6 +74,7 @@ class StoredAnswer:
     is_framed = True
     is_finished = True
     reason = b""
+    known_head = None
 
     def __init__(self, hit: Hit) -> None:
         self.status = hit.status
@@ -88,6 +100,7 @@ class JoinedAnswer:
 
     is_framed = True
     reason = b""
+    known_head = None
 
     def __init__(self, recall: Recall, head: JoinHead, *, idle_timeout_s: float) -> None:
         self.status = head.status

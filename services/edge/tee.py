@@ -14,9 +14,9 @@ import msgspec
 from services.contracts.analytics.values import UsageSource
 from services.contracts.cache.values import Outcome
 from services.dialects.usage import Usage, UsageReader
-from services.edge.answers.cacheable import is_cacheable
 from services.edge.answers.recall import Recall
 from services.edge.capture import Capture
+from services.edge.headers import Kept
 
 
 class Facts(msgspec.Struct, frozen=True):
@@ -47,76 +47,65 @@ def read_facts(text: str) -> Facts:
         return Facts()
 
 
-class Tee:
+class Tee(msgspec.Struct, eq=False):
     """Sees one answer from its head to its end."""
 
-    __slots__ = ("_chunks", "_fill", "_head", "_provider", "capture", "reader", "usage")
+    reader: UsageReader | None
+    capture: Capture | None
+    fill: Recall | None
+    """None as soon as it has ended."""
+    provider: str
+    usage: Usage | None = None
+    held_head: Head | None = None
+    """Of an answer that is all here: the cache hears of it when it has been read, in one item."""
+    chunks: list[bytes] = []
+    """Of the same."""
 
-    def __init__(
-        self, *, reader: UsageReader | None, capture: Capture | None, fill: Recall | None, provider: str
-    ) -> None:
-        self.reader = reader
-        self.capture = capture
-        self.usage: Usage | None = None
-        self._fill = fill
-        self._provider = provider
-        self._head: Head | None = None
-        """Of an answer that is all here: the cache hears of it when it has been read, in one item."""
-        self._chunks: list[bytes] = []
-
-    def head(self, status: int, headers: Sequence[tuple[bytes, bytes]], ttl_s: int, *, is_all_here: bool) -> None:
+    def head(self, status: int, kept: Kept, ttl_s: int, *, is_all_here: bool) -> None:
         """The answer begins."""
-        if self._fill is None:
+        if self.fill is None:
             return
-        if not is_cacheable(status, headers):
-            self._end_fill("uncacheable")
+        if not kept.meaning.is_cacheable:
+            self._end_fill(self.fill, "uncacheable")
         elif is_all_here:
-            self._head = status, headers, ttl_s
+            self.held_head = status, kept.pairs, ttl_s
         else:
-            self._fill.head(status, headers, ttl_s)
+            self.fill.head(status, kept.pairs, ttl_s)
 
-    def pieces(self, pieces: Sequence[bytes]) -> None:
+    def piece(self, piece: bytes) -> None:
         """The next bytes of the body, as they came."""
-        reader, capture, fill = self.reader, self.capture, self._fill
-        is_held = self._head is not None
-        for piece in pieces:
-            if reader is not None:
-                reader.feed(piece)
-            if capture is not None:
-                capture.add(piece)
-            if is_held:
-                self._chunks.append(piece)
-            elif fill is not None:
-                fill.chunk(piece)
-
-    @property
-    def is_malformed(self) -> bool:
-        """The stream has an event that its dialect cannot have."""
-        return self.reader is not None and self.reader.is_malformed
+        if self.reader is not None:
+            self.reader.feed(piece)
+        if self.capture is not None:
+            self.capture.add(piece)
+        if self.held_head is not None:
+            self.chunks.append(piece)
+        elif self.fill is not None:
+            self.fill.chunk(piece)
 
     def finish(self, *, is_whole: bool) -> Usage | None:
         """
         The answer has ended. Usage as far as it is known; a whole one may be stored. Again: the same, without effect.
         """
-        if self.reader is not None and self.usage is None:
-            self.usage = self.reader.finish()
-        is_error = self.usage is not None and self.usage.is_error
-        self._end_fill("failed" if not is_whole else "uncacheable" if is_error else "whole")
-        return self.usage
+        usage = self.usage
+        if usage is None and self.reader is not None:
+            usage = self.usage = self.reader.finish()
+        if self.fill is not None:
+            is_error = usage is not None and usage.is_error
+            self._end_fill(self.fill, "failed" if not is_whole else "uncacheable" if is_error else "whole")
+        return usage
 
-    def _end_fill(self, outcome: Outcome) -> None:
-        fill, self._fill = self._fill, None
-        if fill is None:
-            return
-        if self._head is None:
+    def _end_fill(self, fill: Recall, outcome: Outcome) -> None:
+        self.fill = None
+        if self.held_head is None:
             fill.end(outcome, self._facts() if outcome == "whole" else "")
             return
-        status, headers, ttl_s = self._head
+        status, headers, ttl_s = self.held_head
         if outcome == "whole":
-            fill.whole(status, headers, self._chunks, ttl_s, self._facts())
+            fill.whole(status, headers, self.chunks, ttl_s, self._facts())
             return
         fill.head(status, headers, ttl_s)
-        for chunk in self._chunks:
+        for chunk in self.chunks:
             fill.chunk(chunk)
         fill.end(outcome)
 
@@ -125,7 +114,7 @@ class Tee:
         if usage is None:
             return ""
         facts = Facts(
-            self._provider,
+            self.provider,
             usage.model,
             usage.tokens_in,
             usage.tokens_out,

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from functools import partial
 
 import msgspec
 
@@ -51,11 +52,8 @@ class Attempted(msgspec.Struct, frozen=True):
     source: UpstreamAnswer
 
 
-class _Try(msgspec.Struct):
-    """What one attempt gave: an answer, or the error instead of one."""
-
-    answer: UpstreamAnswer | None
-    error: NarrowsError | None
+Given = UpstreamAnswer | NarrowsError
+"""What an attempt gave: an answer, or the error instead of one."""
 
 
 class Attempter:
@@ -76,59 +74,63 @@ class Attempter:
 
     async def attempt(self, exchange: Exchange) -> None:
         """Writes `attempted`. Raises UpstreamError, KeyUnavailable, LimitExceeded, ...: the last step's failure."""
-        plan = self._in_order(exchange.received.plan)
-        last = _Try(None, None)
-        for position, step in enumerate(plan):
-            is_last_step = position == len(plan) - 1
-            tried = await self._try_step(exchange, step, is_last_step=is_last_step)
-            if tried.answer is not None and (is_last_step or tried.answer.status < 400):
-                exchange.attempted = Attempted(step, tried.answer)
+        plan = exchange.received.plan
+        if len(plan) > 1:
+            plan = self._in_order(plan)
+        failure: NarrowsError | None = None
+        for step in plan:
+            is_last_step = step is plan[-1]
+            if len(plan) > 1:
+                try:
+                    await self._admission.admit_step(exchange, step)
+                except (LimitExceeded, LimiterUnavailable) as error:
+                    failure = error
+                    continue
+            count = 0
+            while True:
+                count += 1
+                exchange.attempts += 1
+                is_last = count >= step.retries.attempts_max or isinstance(step.body, StreamedBody)
+                given = await self._try_once(exchange, step, is_final=is_last and is_last_step)
+                if is_last or not _is_retryable(given):
+                    break
+                await self._pause(exchange, step, count, given)
+            if not isinstance(given, UpstreamAnswer):
+                failure = given
+            elif is_last_step or given.status < 400:
+                exchange.attempted = Attempted(step, given)
                 return
-            if tried.answer is not None:
-                tried.answer.abort()
-            last = tried
-        assert last.error is not None
-        raise last.error
+            else:
+                given.abort()
+        assert failure is not None
+        raise failure
 
-    async def _try_step(self, exchange: Exchange, step: Step, *, is_last_step: bool) -> _Try:
-        """Attempts at one step until one is accepted or they are used up; the last one's outcome."""
-        if len(exchange.received.plan) > 1:
-            try:
-                await self._admission.admit_step(exchange, step)
-            except (LimitExceeded, LimiterUnavailable) as error:
-                return _Try(None, error)
-        count = 0
-        while True:
-            count += 1
-            exchange.attempts += 1
-            is_last = count >= step.retries.attempts_max or isinstance(step.body, StreamedBody)
-            tried = await self._try_once(exchange, step, is_final=is_last and is_last_step)
-            if is_last or not _is_retryable(tried):
-                return tried
-            if tried.answer is not None:
-                tried.answer.abort()
-            pause_s = _pause_s(step, count, tried.answer)
-            exchange.provider_wait_s += pause_s
-            await asyncio.sleep(pause_s)
+    async def _pause(self, exchange: Exchange, step: Step, count: int, given: Given) -> None:
+        """Give up what the `count`-th attempt gave, and wait before the next one."""
+        pause_s = _pause_s(step, count, given)
+        if isinstance(given, UpstreamAnswer):
+            given.abort()
+        exchange.provider_wait_s += pause_s
+        await asyncio.sleep(pause_s)
 
-    async def _try_once(self, exchange: Exchange, step: Step, *, is_final: bool) -> _Try:
+    async def _try_once(self, exchange: Exchange, step: Step, *, is_final: bool) -> Given:
         """One request to one provider, up to the moment the answer is accepted."""
-        span = self._span(exchange, step)
+        span = self._span(exchange, step) if exchange.span is not None else None
+        given: Given | None = None
         started_s = time.monotonic()
-        tried = _Try(None, None)
         try:
             request = self._request(exchange, step, span)
             first_byte_ms = step.timeouts.first_byte_ms
             if first_byte_ms is None and is_final:
-                tried.answer = await self._upstream.send(request)
+                given = await self._upstream.send(request)
             else:
-                tried.answer = await self._send_to_first_byte(request, step, first_byte_ms)
+                given = await self._send_to_first_byte(request, step, first_byte_ms)
         except (UpstreamError, KeyUnavailable, Overloaded) as error:
-            tried.error = error
+            given = error
         finally:
             exchange.provider_wait_s += time.monotonic() - started_s
-            self._report(step, tried, span)
-        return tried
+            self._report(step, given, span)
+        return given
 
     async def _send_to_first_byte(
         self, request: UpstreamRequest, step: Step, first_byte_ms: int | None
@@ -149,20 +151,22 @@ class Attempter:
             ) from None
 
     def _request(self, exchange: Exchange, step: Step, span: Span | None) -> UpstreamRequest:
-        body = step.body
+        body, timeouts = step.body, step.timeouts
         return UpstreamRequest(
             step.origin,
             step.method.encode(),
-            request_head(step, stored_key=self._stored_key(exchange, step), traceparent=_traceparent(span)),
+            request_head(
+                step,
+                stored_key=self._stored_key(exchange, step) if step.key_alias else "",
+                traceparent=span.traceparent if span is not None else "",
+            ),
             ChunkedBody(body.pieces, body.length_bytes) if isinstance(body, StreamedBody) else body,
-            step.timeouts.connect_ms / 1000,
-            step.timeouts.idle_ms / 1000,
-            lambda: self._admission.confirm(exchange.admitted),
+            timeouts.connect_ms / 1000,
+            timeouts.idle_ms / 1000,
+            partial(self._admission.confirm, exchange.admitted),
         )
 
     def _stored_key(self, exchange: Exchange, step: Step) -> str:
-        if not step.key_alias:
-            return ""
         gateway = exchange.resolved.gateway
         key = self._configuration.stored_key(gateway.account, gateway.name, step.provider.name, step.key_alias)
         if key is None:
@@ -174,13 +178,10 @@ class Attempter:
 
     def _in_order(self, plan: Plan) -> Plan:
         """Ejected targets last: they are only tried when nothing else is left."""
-        if len(plan) == 1:
-            return plan
         return tuple(sorted(plan, key=lambda step: self._configuration.is_ejected(step.watched)))
 
     def _span(self, exchange: Exchange, step: Step) -> Span | None:
-        if exchange.span is None:
-            return None
+        assert exchange.span is not None
         return self._tracer.start(
             SpanName.ATTEMPT,
             parent=exchange.span.traceparent,
@@ -188,36 +189,31 @@ class Attempter:
             attributes=of_attempt(step, number=exchange.attempts),
         )
 
-    def _report(self, step: Step, tried: _Try, span: Span | None) -> None:
+    def _report(self, step: Step, given: Given | None, span: Span | None) -> None:
         """Tell the router, unless the client left meanwhile, and close the attempt's span."""
-        error, answer = tried.error, tried.answer
-        is_known = answer is not None or is_the_providers(error)
-        if is_known:
-            is_success = answer is not None and answer.status not in _HEALTH_FAILURES
-            traceparent = _traceparent(span)
+        status = given.status if isinstance(given, UpstreamAnswer) else None
+        if status is not None or is_the_providers(given):
+            is_success = status is not None and status not in _HEALTH_FAILURES
+            traceparent = span.traceparent if span is not None else ""
             self._configuration.report(Outcome(step.watched, is_success, 1, traceparent))
         if span is not None:
-            end_attempt(span, status=answer.status if answer is not None else None, error=error)
+            end_attempt(span, status=status, error=given if isinstance(given, NarrowsError) else None)
 
 
-def _traceparent(span: Span | None) -> str:
-    return span.traceparent if span is not None else ""
-
-
-def is_the_providers(error: NarrowsError | None) -> bool:
+def is_the_providers(error: Given | None) -> bool:
     """Whether a failed attempt says something about the provider's health; that we refuse its address does not."""
     return isinstance(error, UpstreamError) and not isinstance(error, UpstreamAddressRefused)
 
 
-def _is_retryable(tried: _Try) -> bool:
-    if tried.answer is not None:
-        return tried.answer.status in RETRYABLE
-    return isinstance(tried.error, UpstreamError)
+def _is_retryable(given: Given) -> bool:
+    if isinstance(given, UpstreamAnswer):
+        return given.status in RETRYABLE
+    return isinstance(given, UpstreamError)
 
 
-def _pause_s(step: Step, count: int, answer: UpstreamAnswer | None) -> float:
+def _pause_s(step: Step, count: int, given: Given) -> float:
     """The pause after the `count`-th attempt; a provider's `Retry-After` up to 5 s goes before the configured one."""
-    asked_s = _retry_after_s(answer)
+    asked_s = _retry_after_s(given) if isinstance(given, UpstreamAnswer) else None
     if asked_s is not None and asked_s <= _RETRY_AFTER_S_MAX:
         return asked_s
     delay_s = step.retries.delay_ms / 1000
@@ -230,9 +226,7 @@ def _pause_s(step: Step, count: int, answer: UpstreamAnswer | None) -> float:
             return float(delay_s * 2 ** (count - 1))
 
 
-def _retry_after_s(answer: UpstreamAnswer | None) -> float | None:
-    if answer is None:
-        return None
+def _retry_after_s(answer: UpstreamAnswer) -> float | None:
     for name, value in answer.headers:
         if name.lower() == b"retry-after":
             text = value.strip()

@@ -21,19 +21,22 @@ from services.dialects.errors import array_error_item, stream_error_event
 from services.dialects.request import RequestFacts
 from services.dialects.usage import Usage, UsageReader, UsageReaders
 from services.edge.answers.recall import Recall
-from services.edge.capture import Capture, content_type_of
+from services.edge.capture import Capture
 from services.edge.exchange import Exchange
-from services.edge.headers import AnswerHeaders
-from services.edge.heads import answer_head, connection_line
+from services.edge.headers import AnswerHeaders, Meaning
+from services.edge.heads import connection_line
 from services.edge.own_headers import own_headers
 from services.edge.plan import Step
 from services.edge.port.reply import Reply
 from services.edge.record import are_payloads_kept
-from services.edge.source import JoinedAnswer, Source, StoredAnswer
+from services.edge.source import Source
 from services.edge.tee import Facts, Tee, read_facts
 from services.kit.errors import StreamBroken, StreamStalled
 
 _BODILESS = frozenset((204, 304))
+
+State = Literal["slow", "done"] | None
+"""Of an answer on its way; None: it goes on."""
 
 
 class Relayed(msgspec.Struct):
@@ -44,37 +47,35 @@ class Relayed(msgspec.Struct):
     content_type: str
     head_sent_s: float
     is_coded: bool
+    capture: Capture | None
     ended: Ended = "client_gone"
     first_byte_s: float | None = None
     usage: Usage | None = None
     facts: Facts | None = None
-    capture: Capture | None = None
     error: StreamBroken | None = None
 
 
-class Framing:
-    """How a body is framed for this client: by length, in chunks, or by closing."""
+class Framing(msgspec.Struct, frozen=True):
+    """How a body is framed for a client. `header`: what the head says of it beyond the headers that were kept."""
 
-    __slots__ = ("header", "is_bodiless", "is_by_close", "is_chunked")
-
-    def __init__(self, exchange: Exchange, status: int, *, has_length: bool) -> None:
-        self.is_bodiless = exchange.arrival.method == "HEAD" or status in _BODILESS
-        self.is_chunked = not (self.is_bodiless or has_length or exchange.arrival.is_http_1_0)
-        self.is_by_close = not (self.is_bodiless or has_length or self.is_chunked)
-        if self.is_by_close:
-            exchange.reply.is_last = True
-        self.header = connection_line(exchange)
-        if self.is_chunked:
-            self.header += b"Transfer-Encoding: chunked\r\n"
+    header: bytes = b""
+    is_bodiless: bool = False
+    is_chunked: bool = False
+    is_by_close: bool = False
 
     def frame(self, pieces: list[bytes], *, is_end: bool) -> bytes:
         """The bytes of these pieces on the wire."""
-        content = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        content = b"".join(pieces)
         if not self.is_chunked:
             return b"" if self.is_bodiless else content
-        if not content:
-            return b"0\r\n\r\n" if is_end else b""
-        return b"%x\r\n%b\r\n%b" % (len(content), content, b"0\r\n\r\n" if is_end else b"")
+        last = b"0\r\n\r\n" if is_end else b""
+        return b"%x\r\n%b\r\n%b" % (len(content), content, last) if content else last
+
+
+_WITHOUT_BODY = Framing(is_bodiless=True)
+_BY_LENGTH = Framing()
+_IN_CHUNKS = Framing(b"Transfer-Encoding: chunked\r\n", is_chunked=True)
+_BY_CLOSING = Framing(is_by_close=True)
 
 
 class Relay:
@@ -88,52 +89,63 @@ class Relay:
         """Writes `relayed`. Never raises for a broken answer; CancelledError when the client leaves."""
         source, step = _source_of(exchange)
         try:
-            tee, framing, head = self._begin(exchange, source, step)
-            relayed = exchange.relayed
+            passage = self._begin(exchange, source, step)
+            relayed, reply, tee = exchange.relayed, exchange.reply, passage.tee
             try:
-                relayed.ended = await _pump(exchange, source, tee, framing, head)
+                state = passage.step()
+                if state != "done" or reply.is_slow:
+                    await _go_on(exchange, passage, state)
+                relayed.ended = "client_gone" if reply.is_gone else "done"
             except StreamBroken as error:
-                relayed.ended = _break_off(exchange.reply, relayed, framing, tee, error)
+                relayed.ended = _break_off(reply, relayed, passage.framing, tee, error)
             except (ConnectionError, TimeoutError):
-                exchange.reply.abort()
+                reply.abort()
             finally:
-                relayed.usage = tee.finish(is_whole=relayed.ended == "done")
-                relayed.facts = _facts(source)
+                relayed.usage = tee.usage if relayed.ended == "done" else tee.finish(is_whole=False)
+                if source.facts is not None:
+                    relayed.facts = read_facts(source.facts)
         finally:
             if not source.is_finished:
                 source.abort()
 
-    def _begin(self, exchange: Exchange, source: Source, step: Step) -> tuple[Tee, Framing, bytes]:
-        """Writes `relayed`; whoever listens, how the body is framed, and the head."""
-        kept = self._answer_headers.keep(source.headers)
-        status, noted = source.status, kept.noted
-        content_type, is_text = content_type_of(noted.get("content-type", b""))
-        coding = noted.get("content-encoding", b"").decode("latin-1").lower()
-        capture = _capture(exchange, step, coding) if is_text else None
-        reader = self._reader(exchange, step, source, content_type, coding)
-        tee = Tee(reader=reader, capture=capture, fill=_fill(exchange, step), provider=step.provider.name)
+    def _begin(self, exchange: Exchange, source: Source, step: Step) -> _Passage:
+        """Writes `relayed`; all that the answer's pieces need on their way, and its head."""
+        status = source.status
+        kept = self._answer_headers.keep(status, source.reason, source.headers, source.known_head)
+        meaning = kept.meaning
+        capture = _capture(exchange, step, meaning.coding) if meaning.is_text else None
         now_s = time.monotonic()
-        relayed = Relayed(step, status, content_type, now_s, coding not in ("", "identity"))
-        relayed.capture = capture
-        exchange.relayed = relayed
-        tee.head(status, kept.pairs, exchange.recalled.ttl_s, is_all_here=source.is_finished)
-        framing = Framing(exchange, status, has_length=bool(noted.get("content-length")))
+        exchange.relayed = relayed = Relayed(step, status, meaning.content_type, now_s, meaning.is_coded, capture)
+        tee = Tee(self._reader(exchange, step, source, meaning), capture, _fill(exchange, step), step.provider.name)
+        tee.head(status, kept, exchange.recalled.ttl_s, is_all_here=source.is_finished)
+        framing = _framing(exchange, status, has_length=meaning.has_length)
         own = own_headers(exchange, step, now_s)
-        return tee, framing, answer_head(status, source.reason, kept.pairs, own=own, framing=framing.header)
+        head = b"%b%b%b%b\r\n" % (kept.beginning, own, connection_line(exchange), framing.header)
+        return _Passage(exchange.reply, relayed, source, tee, framing, head)
 
-    def _reader(
-        self, exchange: Exchange, step: Step, source: Source, content_type: str, coding: str
-    ) -> UsageReader | None:
+    def _reader(self, exchange: Exchange, step: Step, source: Source, meaning: Meaning) -> UsageReader | None:
         """Who reads the usage of a live answer."""
-        if not step.facts.model_type or isinstance(source, StoredAnswer | JoinedAnswer):
+        if source.facts is not None or not step.facts.model_type:
             return None
         return self._readers.open(
             _request_facts(exchange, step),
             status=source.status,
-            content_type=content_type,
-            content_encoding=coding,
+            content_type=meaning.content_type,
+            content_encoding=meaning.coding,
             headers=source.headers,
         )
+
+
+def _framing(exchange: Exchange, status: int, *, has_length: bool) -> Framing:
+    """How this body is framed: as it came where it has a length, in chunks, or by closing for who knows no chunks."""
+    if exchange.arrival.method == "HEAD" or status in _BODILESS:
+        return _WITHOUT_BODY
+    if has_length:
+        return _BY_LENGTH
+    if not exchange.arrival.is_http_1_0:
+        return _IN_CHUNKS
+    exchange.reply.is_last = True
+    return _BY_CLOSING
 
 
 def _fill(exchange: Exchange, step: Step) -> Recall | None:
@@ -153,54 +165,62 @@ def _capture(exchange: Exchange, step: Step, coding: str) -> Capture | None:
     return Capture(bytes_max=logs.payload_bytes_max, coding=coding)
 
 
-class _Pump:
-    """Pieces from the source to the client. `step` is called with each change of the source."""
+class _Passage(msgspec.Struct, eq=False):
+    """An answer on its way from the source to the client. `step` is called with each change of the source."""
 
-    __slots__ = ("_framing", "_head", "_relayed", "_reply", "_source", "_tee")
+    reply: Reply
+    relayed: Relayed
+    source: Source
+    tee: Tee
+    framing: Framing
+    head: bytes
+    """Until it has been sent."""
 
-    def __init__(self, exchange: Exchange, source: Source, tee: Tee, framing: Framing, head: bytes) -> None:
-        self._reply = exchange.reply
-        self._relayed = exchange.relayed
-        self._source = source
-        self._tee = tee
-        self._framing = framing
-        self._head = head
-
-    def step(self) -> Literal["slow", "done"] | None:
+    def step(self) -> State:
         """Pass on what has come. `slow`: the client must read before more is taken. Raises StreamBroken."""
-        source, tee, reply = self._source, self._tee, self._reply
+        source, tee, reply = self.source, self.tee, self.reply
         pieces = source.take()
         if pieces:
-            tee.pieces(pieces)
-            if self._relayed.first_byte_s is None:
-                self._relayed.first_byte_s = time.monotonic()
-        is_malformed = tee.is_malformed
-        is_end = source.is_finished and not is_malformed
-        is_whole = is_end and _is_whole(source, tee)
+            for piece in pieces:
+                tee.piece(piece)
+            if self.relayed.first_byte_s is None:
+                self.relayed.first_byte_s = time.monotonic()
+        if source.is_finished or (tee.reader is not None and tee.reader.is_malformed):
+            self._end(pieces)
+            return "done"
+        if self.head:
+            reply.send(self.head + self.framing.frame(pieces, is_end=False))
+            self.head = b""
+        elif pieces:
+            reply.send(self.framing.frame(pieces, is_end=False))
+        return "slow" if reply.is_slow and pieces and not reply.is_gone else None
+
+    def _end(self, pieces: list[bytes]) -> None:
+        """The last pieces. Raises StreamBroken when they are not the answer's proper end."""
+        tee = self.tee
+        is_malformed = tee.reader is not None and tee.reader.is_malformed
+        is_whole = not is_malformed and (self.source.is_framed or _has_own_end(tee.reader))
         if is_whole:
             tee.finish(is_whole=True)
-        if self._head:
-            head, self._head = self._head, b""
-            reply.send(head + self._framing.frame(pieces, is_end=is_whole))
-        elif pieces or is_whole:
-            reply.send(self._framing.frame(pieces, is_end=is_whole))
-        if is_whole:
-            return "done"
-        if is_end:
-            raise StreamBroken("the provider closed the connection before the answer was whole")
+        framed = self.head + self.framing.frame(pieces, is_end=is_whole)
+        self.head = b""
+        if framed:
+            self.reply.send(framed)
         if is_malformed:
             raise StreamBroken("the provider sent a malformed event")
-        return "slow" if pieces and reply.is_slow and not reply.is_gone else None
+        if not is_whole:
+            raise StreamBroken("the provider closed the connection before the answer was whole")
 
 
-async def _pump(exchange: Exchange, source: Source, tee: Tee, framing: Framing, head: bytes) -> Ended:
-    """To the answer's end. Raises StreamBroken; ConnectionError, TimeoutError by the client."""
-    pump, reply = _Pump(exchange, source, tee, framing, head), exchange.reply
-    while await source.drive(pump.step) == "slow":
-        await _let_read(exchange)
+async def _go_on(exchange: Exchange, passage: _Passage, state: State) -> None:
+    """From the first step to the answer's end. Raises StreamBroken; ConnectionError, TimeoutError by the client."""
+    reply = exchange.reply
+    while state != "done":
+        if state == "slow":
+            await _let_read(exchange)
+        state = await passage.source.drive(passage.step)
     if reply.is_slow and not reply.is_gone:
         await _let_read(exchange)
-    return "client_gone" if reply.is_gone else "done"
 
 
 async def _let_read(exchange: Exchange) -> None:
@@ -221,10 +241,9 @@ async def _let_read(exchange: Exchange) -> None:
         reply.abort()
 
 
-def _is_whole(source: Source, tee: Tee) -> bool:
-    """Framing complete; or, where the body ends by closing, the dialect's own end was seen, if it has one."""
-    reader = tee.reader
-    return source.is_framed or reader is None or not reader.can_tell_end or reader.is_terminal_seen
+def _has_own_end(reader: UsageReader | None) -> bool:
+    """Whether a body that ends by closing is whole: the dialect's own end was seen, if it has one."""
+    return reader is None or not reader.can_tell_end or reader.is_terminal_seen
 
 
 def _break_off(reply: Reply, relayed: Relayed, framing: Framing, tee: Tee, error: StreamBroken) -> Ended:
@@ -267,7 +286,3 @@ def _request_facts(exchange: Exchange, step: Step) -> RequestFacts:
     if reader is None or reader.text_size is None:
         return step.facts
     return msgspec.structs.replace(step.facts, size_bytes=reader.text_size.size_bytes)
-
-
-def _facts(source: Source) -> Facts | None:
-    return read_facts(source.facts) if isinstance(source, StoredAnswer | JoinedAnswer) else None

@@ -10,10 +10,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, cast
+
+import msgspec
 
 from services.edge.upstream.bodies import Upload
 from services.kit.errors import StreamBroken
+
+if TYPE_CHECKING:
+    from services.edge.upstream.answer_form import KnownHead
 
 T = TypeVar("T")
 
@@ -38,60 +43,45 @@ class Line(Protocol):
         ...
 
 
-class UpstreamAnswer:
+class UpstreamAnswer(msgspec.Struct, eq=False):
     """Head and body of one answer. The attributes are for reading; the connection writes them."""
 
-    __slots__ = (
-        "_drive",
-        "_loop",
-        "connected_at",
-        "failure",
-        "head_at",
-        "headers",
-        "is_finished",
-        "is_framed",
-        "is_replaceable",
-        "line",
-        "parts",
-        "reason",
-        "status",
-        "upload",
-        "waiter",
-        "written_at",
-    )
+    facts: ClassVar[None] = None
+    """Nobody has stored anything beside it."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, line: Line, connected_at: float) -> None:
-        self._loop = loop
-        self._drive: _Drive[Any] | None = None
-        self.line: Line | None = line
-        self.status = 0
-        self.reason = b""
-        self.headers: list[tuple[bytes, bytes]] = []
-        """As they came: order, case and duplicates."""
-        self.is_framed = True
-        """False: the body ends by closing, so that a cut cannot be told from its end."""
-        self.is_finished = False
-        self.is_replaceable = False
-        """It failed before any byte on a connection that had been idle: another connection may do."""
-        self.upload: Upload | None = None
-        """The body of a request that may go out again."""
-        self.failure: Exception | None = None
-        self.parts: list[bytes] = []
-        self.waiter: asyncio.Future[None] | None = None
-        self.connected_at = connected_at
-        self.written_at = 0.0
-        self.head_at = 0.0
-
-    @property
-    def has_bytes(self) -> bool:
-        """Some of the body is here and not taken yet."""
-        return bool(self.parts)
+    loop: asyncio.AbstractEventLoop
+    line: Line | None
+    status: int = 0
+    reason: bytes = b""
+    headers: list[tuple[bytes, bytes]] = []
+    """As they came: order, case and duplicates."""
+    known_head: KnownHead | None = None
+    """Of a head that was recognised instead of parsed."""
+    is_framed: bool = True
+    """False: the body ends by closing, so that a cut cannot be told from its end."""
+    is_finished: bool = False
+    is_written: bool = False
+    """The request's head has gone out."""
+    is_replaceable: bool = False
+    """It failed before any byte on a connection that had been idle: another connection may do."""
+    upload: Upload | None = None
+    """The body of a request that may go out again."""
+    failure: Exception | None = None
+    parts: list[bytes] = []
+    untaken_bytes: int = 0
+    """Of `parts`, as far as nobody took them when they came."""
+    waiter: asyncio.Future[None] | None = None
+    step: Callable[[], Any] | None = None
+    """Whoever reads the answer step by step; `given` is what it waits for."""
+    given: asyncio.Future[Any] | None = None
 
     def take(self) -> list[bytes]:
         """What has come since, without waiting."""
         parts, self.parts = self.parts, []
-        if self.line is not None:
-            self.line.taken()
+        if self.untaken_bytes:
+            self.untaken_bytes = 0
+            if self.line is not None:
+                self.line.taken()
         return parts
 
     async def more(self) -> bool:
@@ -115,23 +105,24 @@ class UpstreamAnswer:
         The connection itself takes the steps, so that a piece of an answer costs no task its turn. Raises what `step`
         raises, and as `more` does once `step` has taken what came before.
         """
-        given = step()
-        if given is not None:
-            return given
-        self.raise_failure()
-        drive: _Drive[T] = _Drive(self, step, self._loop.create_future())
-        self._drive = drive
+        first = step()
+        if first is not None:
+            return first
+        if self.is_broken:
+            raise cast(Exception, self.failure)
+        given: asyncio.Future[T] = self.loop.create_future()
+        self.step, self.given = step, given
         try:
-            return await drive.given
+            return await given
         finally:
-            self._drive = None
-            if drive.given.done() and not drive.given.cancelled():
-                drive.given.exception()  # looked at, also by a reader that was cancelled meanwhile
+            self.step = None
+            if given.done() and not given.cancelled():
+                given.exception()  # looked at, also by a reader that was cancelled meanwhile
 
-    def raise_failure(self) -> None:
-        """Raises what broke the answer, when all that came before it was taken."""
-        if self.failure is not None and not self.parts and not self.is_finished:
-            raise self.failure
+    @property
+    def is_broken(self) -> bool:
+        """There is a failure, and all that came before it was taken."""
+        return self.failure is not None and not self.parts and not self.is_finished
 
     def abort(self) -> None:
         """Nobody wants the rest: the connection closes at once. Does nothing at the end or the second time."""
@@ -155,50 +146,37 @@ class UpstreamAnswer:
 
     def wait(self) -> asyncio.Future[None]:
         """Done at the next change: a head, bytes, the end, a failure."""
-        self.waiter = waiter = self._loop.create_future()
+        self.waiter = waiter = self.loop.create_future()
         return waiter
 
     def wake(self) -> None:
         """Something has changed."""
-        if self._drive is not None:
-            self._drive.change()
+        step = self.step
+        if step is None:
+            waiter = self.waiter
+            if waiter is not None:
+                self.waiter = None
+                if not waiter.done():
+                    waiter.set_result(None)
             return
-        waiter = self.waiter
-        if waiter is not None:
-            self.waiter = None
-            if not waiter.done():
-                waiter.set_result(None)
+        given = self.given
+        if given is None or given.done():
+            return
+        self.step = None  # a step may end the answer, which is no change that it must hear of
+        try:
+            result = step()
+        except Exception as error:  # noqa: BLE001 - it belongs to whoever waits for the drive
+            given.set_exception(error)
+            return
+        if result is not None:
+            given.set_result(result)
+        elif self.failure is not None and self.is_broken:
+            given.set_exception(self.failure)
+        else:
+            self.step = step
 
     def fail(self, error: Exception) -> None:
         """There will be no proper end. Bytes that came before can still be taken."""
         if self.failure is None and not self.is_finished:
             self.failure = error
             self.wake()
-
-
-class _Drive(Generic[T]):
-    """Whoever reads an answer step by step. Hazard: a step may end the answer, which is a change of its own."""
-
-    __slots__ = ("_answer", "_is_stepping", "_step", "given")
-
-    def __init__(self, answer: UpstreamAnswer, step: Callable[[], T | None], given: asyncio.Future[T]) -> None:
-        self._answer = answer
-        self._step = step
-        self._is_stepping = False
-        self.given = given
-
-    def change(self) -> None:
-        """Take a step, unless one is being taken or nobody waits for what it gives."""
-        if self._is_stepping or self.given.done():
-            return
-        self._is_stepping = True
-        try:
-            given = self._step()
-            if given is None:
-                self._answer.raise_failure()
-            else:
-                self.given.set_result(given)
-        except Exception as error:  # noqa: BLE001 - it belongs to whoever waits for the drive
-            self.given.set_exception(error)
-        finally:
-            self._is_stepping = False

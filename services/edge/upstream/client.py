@@ -17,7 +17,6 @@ from types import TracebackType
 
 from services.edge.upstream.answer import UpstreamAnswer
 from services.edge.upstream.bounds import PoolBounds, UpstreamStats
-from services.edge.upstream.connection import UpstreamConnection
 from services.edge.upstream.dialer import Dialer
 from services.edge.upstream.pools import ConnectionPools, OriginPool
 from services.edge.upstream.proxies import ProxyRules
@@ -77,15 +76,15 @@ class UpstreamClient:
         before the head was whole), UpstreamProtocolError, Overloaded, and what the body's own source raises. When it
         is cancelled, the connection closes at once.
         """
-        pool = self._pools.find(request.origin)
-        connected_at = self._monotonic_s()
-        connection = pool.take(connected_at)
+        pools = self._pools
+        pool = pools.find(request.origin)
+        connection = pool.take(self._monotonic_s())
         if connection is None:
-            connection = await self._pools.obtain(pool, timeout_s=request.connect_timeout_s)
-            connected_at = self._monotonic_s()
-        answer = UpstreamAnswer(self._loop, connection, connected_at)
+            connection = await pools.obtain(pool, timeout_s=request.connect_timeout_s)
+        answer = UpstreamAnswer(self._loop, connection)
         try:
-            if self._start(connection, request, answer, None):
+            connection.start(request, answer)
+            if answer.failure is None:
                 await answer.wait()
         except BaseException:
             answer.abort()
@@ -113,24 +112,12 @@ class UpstreamClient:
         except BaseException:
             failed.abort()
             raise
-        answer = UpstreamAnswer(self._loop, connection, self._monotonic_s())
+        answer = UpstreamAnswer(self._loop, connection)
         try:
-            if self._start(connection, request, answer, failed):
+            connection.start(request, answer, failed)
+            if answer.failure is None:
                 await answer.wait()
         except BaseException:
             answer.abort()
             raise
         return answer
-
-    def _start(
-        self,
-        connection: UpstreamConnection,
-        request: UpstreamRequest,
-        answer: UpstreamAnswer,
-        failed: UpstreamAnswer | None,
-    ) -> bool:
-        """Begin one try on one connection; True if its head, or its failure, is to be waited for. `failed`: before."""
-        connection.start(request, answer, failed.upload if failed is not None else None)
-        if request.on_written is not None and answer.written_at and (failed is None or not failed.written_at):
-            request.on_written()
-        return answer.failure is None

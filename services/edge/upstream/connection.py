@@ -19,6 +19,7 @@ from collections.abc import Callable
 from typing import Protocol, cast
 
 from services.edge.upstream.answer import UpstreamAnswer
+from services.edge.upstream.answer_form import AnswerForms
 from services.edge.upstream.bodies import Spawn, Upload, upload_of
 from services.edge.upstream.reader import AnswerReader, may_be_http2
 from services.edge.upstream.request import UpstreamRequest
@@ -32,6 +33,9 @@ ONE_WRITE_BYTES_MAX = 64 * 1024
 
 class Keeper(Protocol):
     """The pool that a connection belongs to."""
+
+    forms: AnswerForms
+    """How the origin's answers begin."""
 
     @property
     def spawn(self) -> Spawn:
@@ -54,6 +58,8 @@ class UpstreamConnection(asyncio.Protocol):
         "_answer",
         "_drain_waiter",
         "_early",
+        "_forms",
+        "_is_parsing",
         "_is_read_paused",
         "_keeper",
         "_loop",
@@ -65,7 +71,6 @@ class UpstreamConnection(asyncio.Protocol):
         "_silence_due_s",
         "_silence_timer",
         "_transport",
-        "_untaken_bytes",
         "_upload",
         "exchanges",
         "is_lost",
@@ -85,6 +90,7 @@ class UpstreamConnection(asyncio.Protocol):
         monotonic_s: Callable[[], float],
     ) -> None:
         self._keeper = keeper
+        self._forms = keeper.forms
         self._rewrite = rewrite
         self._loop = loop
         self._monotonic_s = monotonic_s
@@ -96,7 +102,8 @@ class UpstreamConnection(asyncio.Protocol):
         self._silence_due_s = 0.0
         self._early = b""
         self._is_read_paused = False
-        self._untaken_bytes = 0
+        self._is_parsing = False
+        """The answer is read by the parser; so every answer is of which anything has come and which is not whole."""
         self.exchanges = 0
         self.is_lost = False
         self.is_write_paused = False
@@ -104,7 +111,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     # For the pool.
 
-    def is_usable(self, now_s: float, *, idle_s_max: float, age_s_max: float) -> bool:
+    def is_usable(self, now_s: float, idle_s_max: float, age_s_max: float) -> bool:
         """Whether it may carry another exchange."""
         return (
             now_s - self._moved_at_s < idle_s_max
@@ -122,34 +129,36 @@ class UpstreamConnection(asyncio.Protocol):
         """The TLS layer, if there is one."""
         return cast("ssl.SSLObject | None", self._transport.get_extra_info("ssl_object"))
 
-    def start(self, request: UpstreamRequest, answer: UpstreamAnswer, upload: Upload | None) -> None:
+    def start(self, request: UpstreamRequest, answer: UpstreamAnswer, failed: UpstreamAnswer | None = None) -> None:
         """
-        Write the request; `answer` is filled from now on.
+        Write the request; `answer` is filled from now on, or has failed when this returns.
 
-        `upload` is the body when an earlier connection has failed with it.
+        `failed` is the answer of an earlier connection, whose body goes on here.
         """
-        if self._transport.is_closing():
-            self._refuse(answer, upload)
+        transport = self._transport
+        if transport.is_closing():
+            self._refuse(answer, failed.upload if failed is not None else None)
             return
         self.exchanges += 1
-        answer.written_at = answer.connected_at
+        answer.is_written = True
         self._answer = answer
         self._request = request
-        self._reader.begin(answer, is_head_request=request.method == b"HEAD", accepts_upgrade=request.accepts_upgrade)
         head = request.head if self._rewrite is None else self._rewrite(request.head)
         body = request.body
         if isinstance(body, bytes) and len(body) <= ONE_WRITE_BYTES_MAX:
-            self._transport.write(head + body)
+            transport.write(head + body)
         else:
-            self._transport.write(head)
+            transport.write(head)
+            upload = failed.upload if failed is not None else None
             self._upload = upload or upload_of(body, spawn=self._keeper.spawn)
             self._upload.attach(self)
+        if request.on_written is not None and (failed is None or not failed.is_written):
+            request.on_written()
 
     # For the answer and the body.
 
     def taken(self) -> None:
         """Everything that had come was taken; more may be read."""
-        self._untaken_bytes = 0
         if self._is_read_paused and not self._transport.is_closing():
             self._is_read_paused = False
             self._moved_at_s = self._monotonic_s()
@@ -203,22 +212,54 @@ class UpstreamConnection(asyncio.Protocol):
             self._early = chunk
             self._transport.abort()
             return
-        self._moved_at_s = now_s = self._monotonic_s()
+        self._moved_at_s = self._monotonic_s()
+        if not answer.status:
+            self._read_head(answer, chunk)
+            return
+        reader = self._reader
         try:
-            self._reader.feed(chunk)
+            reader.feed(chunk)
         except UpstreamError as error:
             self._break(error)
             return
-        if not answer.status:
-            return
-        is_first = not answer.head_at
-        if is_first:
-            answer.head_at = now_s
         if answer.is_finished:
-            self._finish(answer)
-        else:
-            self._note_unfinished(answer, len(chunk), is_first=is_first)
+            self._finish(is_reusable=reader.is_reusable)
         answer.wake()
+        if answer.parts and answer.line is not None:
+            self._note_untaken(answer, len(chunk))
+
+    def _read_head(self, answer: UpstreamAnswer, chunk: bytes) -> None:
+        """What comes up to the head's end, and what comes with it; often that is the whole answer."""
+        request, reader, is_beginning = self._request, self._reader, not self._is_parsing
+        if is_beginning:
+            if request.method != b"HEAD" and self._forms.read(chunk, answer):
+                self._finish(is_reusable=True)
+                answer.wake()
+                return
+            self._is_parsing = True
+            is_head_request = request.method == b"HEAD"
+            reader.begin(answer, is_head_request=is_head_request, accepts_upgrade=request.accepts_upgrade)
+        try:
+            reader.feed(chunk)
+        except UpstreamError as error:
+            self._break(error)
+            return
+        if answer.is_finished:
+            if is_beginning and reader.is_reusable:
+                self._forms.learn(chunk, answer)
+            self._finish(is_reusable=reader.is_reusable)
+            answer.wake()
+        elif answer.status:
+            self._begin_body(answer, len(chunk))
+            answer.wake()
+
+    def _begin_body(self, answer: UpstreamAnswer, size_bytes: int) -> None:
+        """There is more to come: watch for silence. A provider that has refused wants no more of the request."""
+        self._watch_silence()
+        if self._upload is not None and answer.status >= 300:
+            self._upload.stop()
+        if answer.parts:
+            self._note_untaken(answer, size_bytes)
 
     def eof_received(self) -> None:
         if self._answer is not None:
@@ -257,29 +298,25 @@ class UpstreamConnection(asyncio.Protocol):
         else:
             answer.fail(UpstreamClosed("the provider closed the connection before the request was sent"))
 
-    def _note_unfinished(self, answer: UpstreamAnswer, size_bytes: int, *, is_first: bool) -> None:
-        """Stop reading when too much is untaken; watch for silence from the head on."""
-        self._untaken_bytes += size_bytes
-        if self._untaken_bytes > UNTAKEN_BYTES_MAX and not self._is_read_paused:
+    def _note_untaken(self, answer: UpstreamAnswer, size_bytes: int) -> None:
+        """Stop reading when too much is untaken."""
+        answer.untaken_bytes += size_bytes
+        if answer.untaken_bytes > UNTAKEN_BYTES_MAX and not self._is_read_paused:
             self._is_read_paused = True
             self._transport.pause_reading()
-        if is_first:
-            self._watch_silence()
-            if self._upload is not None and answer.status >= 300:
-                self._upload.stop()
 
-    def _finish(self, answer: UpstreamAnswer) -> None:
+    def _finish(self, *, is_reusable: bool) -> None:
         """The proper end. A body that the provider did not want to the end leaves a connection that cannot go on."""
-        is_reusable = self._reader.is_reusable and (self._upload is None or self._upload.is_done)
+        is_sent = self._upload is None or self._upload.is_done
         self._let_go()
-        if is_reusable:
+        if is_reusable and is_sent:
             self._keeper.release(self)
         else:
             self._transport.abort()
 
     def _end_by_close(self, answer: UpstreamAnswer, error: Exception | None) -> None:
         """The connection ended: before the head, at the end of an unframed body, or in the middle."""
-        if self.exchanges > 1 and not self._reader.has_bytes:
+        if self.exchanges > 1 and not (self._is_parsing and self._reader.has_bytes):
             self._offer_again(answer)
         self._let_go()
         if not answer.status:
@@ -306,18 +343,22 @@ class UpstreamConnection(asyncio.Protocol):
 
     def _let_go(self) -> None:
         """No exchange is under way any more."""
-        answer, self._answer = self._answer, None
+        answer = self._answer
         if answer is None:
             return
-        answer.line = None
-        self._reader.rest()
+        self._answer = answer.line = None
         del self._request
-        upload, self._upload = self._upload, None
+        if self._is_parsing:
+            self._is_parsing = False
+            self._reader.rest()
+        upload = self._upload
         if upload is not None:
+            self._upload = None
             upload.detach()
             if not upload.is_done:
                 upload.stop()
-        self.taken()
+        if self._is_read_paused:
+            self.taken()
 
     def _wake_writer(self) -> None:
         waiter, self._drain_waiter = self._drain_waiter, None

@@ -16,6 +16,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from services.edge.upstream.answer_form import AnswerForms
 from services.edge.upstream.bounds import PoolBounds, UpstreamStats
 from services.edge.upstream.connection import UpstreamConnection
 from services.edge.upstream.dialer import Dialer, Route
@@ -32,12 +33,13 @@ Gift = asyncio.Future[UpstreamConnection | None]
 class OriginPool:
     """The connections of one origin. `open_count` counts slots: connections being opened, busy and idle."""
 
-    __slots__ = ("_pools", "connections", "idle", "open_count", "rewrite", "route", "waiting")
+    __slots__ = ("_pools", "connections", "forms", "idle", "open_count", "rewrite", "route", "waiting")
 
     def __init__(self, pools: ConnectionPools, route: Route) -> None:
         self._pools = pools
         self.route = route
         self.rewrite = route.rewrite
+        self.forms = AnswerForms()
         self.idle: dict[UpstreamConnection, None] = {}
         """Insertion order is the order of release, so the last one is the warmest and the first the oldest."""
         self.connections: set[UpstreamConnection] = set()
@@ -52,17 +54,21 @@ class OriginPool:
 
     def take(self, now_s: float) -> UpstreamConnection | None:
         """The warmest idle connection that still stands."""
-        bounds = self._pools.bounds
-        while self.idle:
-            connection, _ = self.idle.popitem()
-            if connection.is_usable(now_s, idle_s_max=bounds.idle_s, age_s_max=bounds.age_s):
+        bounds, idle = self._pools.bounds, self.idle
+        while idle:
+            connection = idle.popitem()[0]
+            if connection.is_usable(now_s, bounds.idle_s, bounds.age_s):
                 return connection
             connection.abort()
         return None
 
     def release(self, connection: UpstreamConnection) -> None:
-        """A connection that can be used again."""
-        self._pools.release(self, connection)
+        """A connection that can be used again; idle, where nobody waits for any and there is nothing to note of it."""
+        pools = self._pools
+        if connection.exchanges == 1 or pools.is_in_demand:
+            pools.release(self, connection)
+        else:
+            self.idle[connection] = None
 
     def forget(self, connection: UpstreamConnection) -> None:
         """A connection has closed. One that closed before it was ours is counted by whoever was opening it."""
@@ -88,6 +94,11 @@ class ConnectionPools:
         self._open_count = self._opened = self._waits = self._shed = 0
         self._closed: asyncio.Future[None] | None = None
         self._sweep_timer = self._loop.call_later(_SWEEP_S, self._sweep_again)
+
+    @property
+    def is_in_demand(self) -> bool:
+        """A connection that becomes free may have to go to somebody, or must not stay."""
+        return bool(self._waiting) or self._closed is not None
 
     def find(self, origin: Origin) -> OriginPool:
         """The pool of an origin, made on first use. Raises UpstreamAddressRefused."""

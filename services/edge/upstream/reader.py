@@ -34,7 +34,6 @@ class AnswerReader:
     __slots__ = (
         "_accepts_upgrade",
         "_answer",
-        "_fed_bytes",
         "_has_started",
         "_held",
         "_is_head_request",
@@ -87,14 +86,14 @@ class AnswerReader:
         if self._is_upgraded:
             self._answer.parts.append(chunk)
             return
-        self._fed_bytes = self._unproductive_bytes + len(chunk)
+        answer = self._answer
+        self._unproductive_bytes += len(chunk)
         try:
             self._parser.feed_data(chunk)
         except httptools.HttpParserUpgrade as switch:
             self._upgrade(chunk[switch.args[0] :])
         except httptools.HttpParserError as error:
             self._misread(error)
-        answer = self._answer
         if answer.is_finished:
             if self._is_head_request:
                 self._end_head_answer(chunk)
@@ -125,7 +124,7 @@ class AnswerReader:
         answer = self._answer
         if len(answer.headers) > HEADERS_MAX:
             raise UpstreamProtocolError(f"the provider's answer has more than {HEADERS_MAX} headers")
-        if self._fed_bytes > HEAD_BYTES_MAX and _size_bytes(answer.headers) > HEAD_BYTES_MAX:
+        if self._unproductive_bytes > HEAD_BYTES_MAX and _size_bytes(answer.headers) > HEAD_BYTES_MAX:
             raise _head_too_large()
         status = self._parser.get_status_code()
         if status < 200 and status != 101:
@@ -192,11 +191,10 @@ class AnswerReader:
 
     def _check_unproductive(self) -> None:
         """What neither completes a head nor carries a body is bounded; the parser itself would take it for ever."""
-        self._unproductive_bytes = self._fed_bytes
         if not self._answer.status:
-            if self._fed_bytes > HEAD_BYTES_MAX:
+            if self._unproductive_bytes > HEAD_BYTES_MAX:
                 raise _head_too_large()
-        elif self._fed_bytes > HEAD_BYTES_MAX + _FRAMING_BYTES_MAX:
+        elif self._unproductive_bytes > HEAD_BYTES_MAX + _FRAMING_BYTES_MAX:
             raise StreamBroken("the provider's answer has too much framing")
 
     def _misread(self, error: httptools.HttpParserError) -> None:

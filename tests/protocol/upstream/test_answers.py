@@ -436,8 +436,26 @@ async def test_an_upgrade_opens_bytes_both_ways(client: UpstreamClient) -> None:
             answer.write(b"late")
 
 
-async def test_times_are_in_order(client: UpstreamClient) -> None:
-    async with ScriptedProvider(answering(ok())) as provider:
-        answer = await client.send(request(provider.origin()))
+async def test_answers_that_are_recognised_and_answers_that_are_parsed_take_turns(client: UpstreamClient) -> None:
+    usual = [ok(b"x" * size, b"X-Request-Id: %d" % size) for size in (3, 0, 12)]
+    raws = [usual[0], usual[1], chunked(b"he", b"llo"), usual[2], ok(b"plain"), usual[0], usual[2]]
+    async with ScriptedProvider(answering(*raws)) as provider:
+        answers = [await client.send(request(provider.origin())) for _ in raws]
 
-        assert 0 < answer.connected_at <= answer.written_at <= answer.head_at
+        bodies = [await whole(answer) for answer in answers]
+        assert bodies == [b"xxx", b"", b"hello", b"x" * 12, b"plain", b"xxx", b"x" * 12]
+        assert [answer.known_head is not None for answer in answers] == [False, True, False, True, False, True, True]
+        assert answers[-1].headers == answers[3].headers
+        assert provider.visits == 1
+
+
+async def test_an_answer_to_head_is_never_recognised(client: UpstreamClient) -> None:
+    raw = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+    async with ScriptedProvider(answering(raw, raw, raw.replace(b"0", b"9"), raw)) as provider:
+        await client.send(request(provider.origin()))
+        recognised = await client.send(request(provider.origin()))
+        answer = await client.send(request(provider.origin(), method=b"HEAD", body=b""))
+
+        assert recognised.known_head is not None
+        assert answer.known_head is None
+        assert answer.is_finished

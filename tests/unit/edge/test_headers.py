@@ -88,14 +88,39 @@ def test_of_an_answer_only_hop_by_hop_headers_and_our_own_names_stop() -> None:
         (b"Server", b"them"),
     ]
 
-    assert AnswerHeaders().keep(raw).pairs == [raw[0], raw[1], raw[2], raw[7]]
+    kept = AnswerHeaders().keep(200, b"Fine", raw)
+
+    assert kept.pairs == [raw[0], raw[1], raw[2], raw[7]]
+    assert kept.beginning == b"HTTP/1.1 200 Fine\r\nDate: today\r\nSet-Cookie: a\r\nSet-Cookie: b\r\nServer: them\r\n"
 
 
 def test_the_first_values_of_what_the_gateway_looks_at_are_noted() -> None:
     raw = [(b"Content-Type", b"a/b"), (b"content-type", b"c/d"), (b"X-Other", b"1"), (b"CONTENT-LENGTH", b"7")]
 
     assert HeaderSorter().sort(raw).noted == {"content-type": b"a/b", "content-length": b"7"}
-    assert AnswerHeaders().keep(raw).noted == {"content-type": b"a/b", "content-length": b"7"}
+
+    meaning = AnswerHeaders().keep(200, b"", raw).meaning
+    assert (meaning.content_type, meaning.has_length, meaning.coding) == ("a/b", True, "")
+
+
+def test_the_head_of_a_stored_answer_is_sorted_once() -> None:
+    headers = AnswerHeaders()
+    stored = ((b"Content-Type", b"application/json"), (b"Connection", b"close"))
+
+    first, again = headers.keep(200, b"", stored), headers.keep(200, b"", (*stored,))
+
+    assert again is first
+    assert headers.keep(404, b"", stored).beginning == b"HTTP/1.1 404 Not Found\r\nContent-Type: application/json\r\n"
+
+
+def test_few_heads_of_stored_answers_are_remembered_and_no_large_ones() -> None:
+    headers = AnswerHeaders()
+
+    headers.keep(200, b"", ((b"X-Large", b"x" * 5000),))
+    assert len(headers._remembered) == 0
+    for number in range(1000):
+        headers.keep(200, b"", ((b"X-Number", b"%d" % number),))
+    assert len(headers._remembered) <= 256
 
 
 def test_what_connection_names_is_not_noted() -> None:

@@ -90,7 +90,7 @@ def test_answers_on_one_connection_are_the_same_however_they_are_cut(
 ) -> None:
     reader = AnswerReader()
     for script in given_scripts:
-        answer = UpstreamAnswer(loop, NoLine(), 0.0)
+        answer = UpstreamAnswer(loop, NoLine())
         feed(reader, answer, pieces_of(script.raw, cuts), is_head_request=script.is_head_request)
 
         assert (answer.status, answer.reason, answer.headers) == (script.status, b"Some Reason", script.headers)
@@ -104,7 +104,7 @@ def test_bytes_after_the_end_never_reach_the_answer_nor_leave_a_reusable_connect
     loop: asyncio.AbstractEventLoop, script: Script, extra: bytes
 ) -> None:
     reader = AnswerReader()
-    answer = UpstreamAnswer(loop, NoLine(), 0.0)
+    answer = UpstreamAnswer(loop, NoLine())
     feed(reader, answer, [script.raw + extra], is_head_request=script.is_head_request)
 
     assert b"".join(answer.parts) == script.body
@@ -113,7 +113,7 @@ def test_bytes_after_the_end_never_reach_the_answer_nor_leave_a_reusable_connect
 
 def test_a_last_chunk_after_the_answer_to_a_head_leaves_no_reusable_connection(loop: asyncio.AbstractEventLoop) -> None:
     reader = AnswerReader()
-    answer = UpstreamAnswer(loop, NoLine(), 0.0)
+    answer = UpstreamAnswer(loop, NoLine())
     head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
     feed(reader, answer, [head + b"0\r\n\r\n"], is_head_request=True)
 
@@ -124,7 +124,7 @@ def test_a_last_chunk_after_the_answer_to_a_head_leaves_no_reusable_connection(l
 @given(scripts(), st.integers(0, 10_000))
 def test_a_part_of_an_answer_is_never_finished(loop: asyncio.AbstractEventLoop, script: Script, cut: int) -> None:
     reader = AnswerReader()
-    answer = UpstreamAnswer(loop, NoLine(), 0.0)
+    answer = UpstreamAnswer(loop, NoLine())
     part = script.raw[: cut % len(script.raw)]
     feed(reader, answer, [part] if part else [], is_head_request=script.is_head_request)
 
@@ -138,7 +138,7 @@ def test_no_bytes_make_it_raise_anything_but_an_upstream_error(
 ) -> None:
     raw = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + noise if is_after_start else noise
     reader = AnswerReader()
-    answer = UpstreamAnswer(loop, NoLine(), 0.0)
+    answer = UpstreamAnswer(loop, NoLine())
     raised: UpstreamError | None = None
     try:
         feed(reader, answer, pieces_of(raw, cuts), is_head_request=False)
