@@ -62,7 +62,7 @@ class Exchange:
     relayed: Relayed
     settled: Settled
 
-    def __init__(self, arrival: Arrival, reply: Reply, *, log_id: str, started_ms: int) -> None:
+    def __init__(self, arrival: Arrival, reply: Reply, log_id: str, started_ms: int) -> None:
         self.arrival = arrival
         self.reply = reply
         self.log_id = log_id

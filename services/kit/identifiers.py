@@ -38,15 +38,14 @@ def ulid_milliseconds(text: str) -> int | None:
 
 
 class UlidSource:
-    """Makes ULIDs. Randomness is drawn for a thousand ids at a time, so that one costs little more than a slice."""
+    """Makes ULIDs. Randomness is drawn for a thousand ids at a time, so that one costs little more than a join."""
 
     def __init__(self, *, clock: Clock, random_bytes: Callable[[int], bytes] = os.urandom) -> None:
         self._clock = clock
         self._random_bytes = random_bytes
-        self._random_text = ""
-        self._used = 0
-        self._age = -1
-        self._age_part = ""
+        self._random_parts: list[str] = []
+        self._second = -1
+        self._second_part = ""
 
     def next(self) -> str:
         """A fresh ULID."""
@@ -54,14 +53,14 @@ class UlidSource:
 
     def at(self, milliseconds: int) -> str:
         """A fresh ULID of that moment."""
-        begin = self._used
-        if begin >= len(self._random_text):
-            drawn = self._random_bytes(_RANDOM_CHARACTERS * _IDS_DRAWN)
-            self._random_text, begin = drawn.translate(_CHARACTER_OF).decode(), 0
-        self._used = end = begin + _RANDOM_CHARACTERS
-        age = milliseconds >> 20
-        if age != self._age:
-            self._age, self._age_part = age, ulid(milliseconds, 0)[:6]
-        pairs = _PAIRS
-        seconds, rest = pairs[milliseconds >> 10 & 0x3FF], pairs[milliseconds & 0x3FF]
-        return f"{self._age_part}{seconds}{rest}{self._random_text[begin:end]}"
+        second = milliseconds >> 10
+        if second != self._second:
+            self._second, self._second_part = second, ulid(milliseconds, 0)[:8]
+        if not self._random_parts:
+            self._random_parts = self._draw()
+        return self._second_part + _PAIRS[milliseconds & 0x3FF] + self._random_parts.pop()
+
+    def _draw(self) -> list[str]:
+        """The random parts of the next ids."""
+        text = self._random_bytes(_RANDOM_CHARACTERS * _IDS_DRAWN).translate(_CHARACTER_OF).decode()
+        return [text[begin : begin + _RANDOM_CHARACTERS] for begin in range(0, len(text), _RANDOM_CHARACTERS)]

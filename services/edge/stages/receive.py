@@ -8,6 +8,8 @@ decoded, and never written back.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
+
 import msgspec
 
 from services.dialects.text_size import TextSize
@@ -52,8 +54,28 @@ class Receiver:
         self._body_bytes_max = body_bytes_max
         self._builder = builder
 
-    async def receive(self, exchange: Exchange) -> None:
-        """Writes `received`. Raises NotBuilt, MethodNotAllowed, BodyTooLarge, BodyTimeout, Malformed, Overloaded."""
+    def receive(self, exchange: Exchange) -> Awaitable[None] | None:
+        """
+        Writes `received`, and gives what is to be awaited before it is written. Raises NotBuilt, MethodNotAllowed,
+        BodyTooLarge, BodyTimeout, Malformed, Overloaded.
+
+        A body that came with a known head is all here, and there is nothing to refuse but its size.
+        """
+        arrival = exchange.arrival
+        head, body = arrival.head, arrival.body
+        if body is None or head is None or head.step_form is None:
+            return self._receive(exchange)
+        size_bytes = self._claim(body)
+        try:
+            step = self._builder.build(head.step_form, body)
+        except BaseException:
+            self._memory.give(size_bytes)
+            raise
+        exchange.received = Received((step,), body, None, size_bytes)
+        return None
+
+    async def _receive(self, exchange: Exchange) -> None:
+        """The same of a head that is new."""
         _refuse_unbuilt(exchange)
         is_universal = exchange.resolved.address.kind == "universal"
         body, reader, held = self._take_here(exchange.arrival) or await self._take(
@@ -80,11 +102,15 @@ class Receiver:
         here = arrived_whole(arrival)
         if here is None:
             return None
-        size_bytes = len(here)
+        return here, None, self._claim(here)
+
+    def _claim(self, body: bytes) -> int:
+        """Memory for a body that is here, and how much. Raises BodyTooLarge, Overloaded."""
+        size_bytes = len(body)
         if size_bytes > self._body_bytes_max:
             raise too_large(self._body_bytes_max)
         self._memory.take(size_bytes)
-        return here, None, size_bytes
+        return size_bytes
 
     async def _take(self, exchange: Exchange, *, is_needed_whole: bool) -> Taken:
         arrival = exchange.arrival
