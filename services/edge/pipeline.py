@@ -11,7 +11,7 @@ cache and others wait for its answer; then it runs on without its client.
 from __future__ import annotations
 
 import logging
-import time
+from time import monotonic
 
 from services.edge.configuration.configuration import Configuration
 from services.edge.exchange import Exchange
@@ -82,7 +82,7 @@ class Pipeline:
 
     async def answer(self, arrival: Arrival) -> Reply:
         """Serve one request; its answer has been written when this returns. Raises nothing but CancelledError."""
-        stages, now_s, connection = self._stages, time.monotonic, arrival.connection
+        stages, connection = self._stages, arrival.connection
         reply = Reply(connection, arrival.payload, arrival.is_last)
         started_ms = int(self._wall_s() * 1000)
         exchange = Exchange(arrival, reply, self._ids.at(started_ms), started_ms)
@@ -91,17 +91,18 @@ class Pipeline:
         try:
             exchange.span = self._start_span(SpanName.REQUEST, parent=arrival.traceparent, kind="server")
             resolve(exchange, self._configuration, self._sorter)
-            mark(now_s())
+            mark(monotonic())
             authenticate(exchange)
-            reading = stages.receiver.receive(exchange)
-            if reading is not None:
-                await reading
-            mark(now_s())
+            if (waiting := stages.receiver.receive(exchange)) is not None:
+                await waiting
+            mark(monotonic())
             inspect(exchange)
-            await stages.admission.admit(exchange)
-            mark(now_s())
-            await stages.recaller.recall(exchange)
-            mark(now_s())
+            if (waiting := stages.admission.admit(exchange)) is not None:
+                await waiting
+            mark(monotonic())
+            if (waiting := stages.recaller.recall(exchange)) is not None:
+                await waiting
+            mark(monotonic())
             if exchange.recalled.source is None:
                 # A request that fills the cache goes on without its client if others wait for the answer.
                 connection.others = exchange.recalled.recall
@@ -117,7 +118,11 @@ class Pipeline:
             connection.others = None
             if error is not None:
                 self._tell(exchange, error)
-            self._settle(exchange, error)
+            try:
+                # No await: nothing can skip it.
+                stages.settler.settle(exchange, error)
+            except Exception as defect:  # noqa: BLE001 - a rim: the answer is written, and no other must follow it
+                self._defect(defect)
         return reply
 
     def _tell(self, exchange: Exchange, error: NarrowsError) -> None:
@@ -130,13 +135,6 @@ class Pipeline:
         except Exception as defect:  # noqa: BLE001 - a rim: what was used is booked even so
             self._defect(defect)
             exchange.reply.break_off()
-
-    def _settle(self, exchange: Exchange, error: NarrowsError | None) -> None:
-        """Book. No await: nothing can skip it."""
-        try:
-            self._stages.settler.settle(exchange, error)
-        except Exception as defect:  # noqa: BLE001 - a rim: the answer is written, and must not be followed by another
-            self._defect(defect)
 
     def _defect(self, defect: Exception) -> NarrowsError:
         assert self.port is not None

@@ -8,6 +8,7 @@ A ULID is 26 characters of Crockford base 32: 48 bits of milliseconds, then 80 r
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 
 from services.kit.clock import Clock
@@ -17,6 +18,7 @@ _CHARACTERS = frozenset(_ALPHABET)
 _CHARACTER_OF = bytes(ord(_ALPHABET[octet % 32]) for octet in range(256))
 """A random octet's character; each of the 32 has eight octets."""
 _RANDOM_CHARACTERS = 16
+_RANDOM_PART = re.compile(".{16}")
 _IDS_DRAWN = 1_024
 _PAIRS = [high + low for high in _ALPHABET for low in _ALPHABET]
 
@@ -56,11 +58,9 @@ class UlidSource:
         second = milliseconds >> 10
         if second != self._second:
             self._second, self._second_part = second, ulid(milliseconds, 0)[:8]
-        if not self._random_parts:
-            self._random_parts = self._draw()
-        return self._second_part + _PAIRS[milliseconds & 0x3FF] + self._random_parts.pop()
-
-    def _draw(self) -> list[str]:
-        """The random parts of the next ids."""
-        text = self._random_bytes(_RANDOM_CHARACTERS * _IDS_DRAWN).translate(_CHARACTER_OF).decode()
-        return [text[begin : begin + _RANDOM_CHARACTERS] for begin in range(0, len(text), _RANDOM_CHARACTERS)]
+        try:
+            return self._second_part + _PAIRS[milliseconds & 0x3FF] + self._random_parts.pop()
+        except IndexError:
+            drawn = self._random_bytes(_RANDOM_CHARACTERS * _IDS_DRAWN).translate(_CHARACTER_OF)
+            self._random_parts = _RANDOM_PART.findall(drawn.decode())
+            return self.at(milliseconds)

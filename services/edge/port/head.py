@@ -25,6 +25,7 @@ from msgspec.structs import replace
 from services.edge.port.arrival import Arrival, arrival_of
 
 if TYPE_CHECKING:
+    from services.contracts.router.values import Snapshot
     from services.edge.plan import StepForm
     from services.edge.port.connection import Connection
     from services.edge.stages.authenticate import Authenticated
@@ -36,9 +37,21 @@ _NOT_RECURRING = frozenset((b"expect", b"upgrade", b"transfer-encoding"))
 
 
 class Head:
-    """One head. `resolved`: what it means under the snapshot named there; the other two hold as long as that does."""
+    """One head. `resolved`: what it means under `snapshot`; the other two hold as long as that does."""
 
-    __slots__ = ("_after", "_before", "_begin", "_request", "authenticated", "message", "resolved", "step_form")
+    __slots__ = (
+        "_after",
+        "_before",
+        "_begin",
+        "_request",
+        "authenticated",
+        "message",
+        "resolved",
+        "snapshot",
+        "step_form",
+    )
+
+    resolved: Resolved
 
     def __init__(self, message: RawRequestMessage, connection: Connection, before: bytes, after: bytes) -> None:
         self.message = message
@@ -49,14 +62,14 @@ class Head:
         self._after = after
         self._begin = len(before) + len(after)
         """Where the last body began; one more for each of its length's digits."""
-        self.resolved: Resolved | None = None
+        self.snapshot: Snapshot | None = None
         self.authenticated: Authenticated | None = None
         self.step_form: StepForm | None = None
         """Of the native surface."""
 
     def note_resolved(self, resolved: Resolved) -> None:
         """What the head means from now on; what was made of its former meaning is forgotten."""
-        self.resolved = resolved
+        self.snapshot, self.resolved = resolved.snapshot, resolved
         self.authenticated = self.step_form = None
 
     def parsed(self, payload: StreamReader) -> Arrival:
@@ -74,11 +87,14 @@ class Head:
             return replace(self._request, head=self, body=b"") if segment == before else None
         head = b"%b%d%b" % (before, len(segment) - begin, after)
         if len(head) != begin:
-            begin = self._begin = len(head)
-            head = b"%b%d%b" % (before, len(segment) - begin, after)
-        if len(head) != begin or not segment.startswith(head):
-            return None
-        return replace(self._request, head=self, body=segment[begin:])
+            return self._resized(segment, len(head))
+        return replace(self._request, head=self, body=segment[begin:]) if segment.startswith(head) else None
+
+    def _resized(self, segment: bytes, begin: int) -> Arrival | None:
+        """The same where the length has more or fewer digits than the last one."""
+        digits = begin - len(self._before) - len(self._after)
+        self._begin = begin
+        return self.again(segment) if len(b"%d" % (len(segment) - begin)) == digits else None
 
 
 def end_of(segment: bytes, messages: Sequence[tuple[RawRequestMessage | _ErrInfo, StreamReader]]) -> int | None:

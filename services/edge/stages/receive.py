@@ -65,13 +65,15 @@ class Receiver:
         head, body = arrival.head, arrival.body
         if body is None or head is None or head.step_form is None:
             return self._receive(exchange)
-        size_bytes = self._claim(body)
+        if len(body) > self._body_bytes_max:
+            raise too_large(self._body_bytes_max)
+        self._memory.take(len(body))
         try:
             step = self._builder.build(head.step_form, body)
         except BaseException:
-            self._memory.give(size_bytes)
+            self._memory.give(len(body))
             raise
-        exchange.received = Received((step,), body, None, size_bytes)
+        exchange.received = Received((step,), body, None, len(body))
         return None
 
     async def _receive(self, exchange: Exchange) -> None:
@@ -94,7 +96,7 @@ class Receiver:
 
     def release(self, received: Received) -> None:
         """The held body is not needed any more."""
-        self._memory.give(received.bytes_held)
+        self._memory.bytes_held -= received.bytes_held
 
     def _take_here(self, arrival: Arrival) -> Taken | None:
         """A body that is all here, which is the common case and costs no wait."""
@@ -102,15 +104,11 @@ class Receiver:
         here = arrived_whole(arrival)
         if here is None:
             return None
-        return here, None, self._claim(here)
-
-    def _claim(self, body: bytes) -> int:
-        """Memory for a body that is here, and how much. Raises BodyTooLarge, Overloaded."""
-        size_bytes = len(body)
+        size_bytes = len(here)
         if size_bytes > self._body_bytes_max:
             raise too_large(self._body_bytes_max)
         self._memory.take(size_bytes)
-        return size_bytes
+        return here, None, size_bytes
 
     async def _take(self, exchange: Exchange, *, is_needed_whole: bool) -> Taken:
         arrival = exchange.arrival

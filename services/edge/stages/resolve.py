@@ -44,9 +44,8 @@ def resolve(exchange: Exchange, configuration: Configuration, sorter: HeaderSort
     if snapshot is None:
         raise NotReady("this edge has no configuration yet", retry_after_s=1)
     head = exchange.arrival.head
-    known = head.resolved if head is not None else None
-    if known is not None and known.snapshot is snapshot:
-        exchange.resolved = known
+    if head is not None and head.snapshot is snapshot:
+        exchange.resolved = head.resolved
     else:
         _resolve(exchange, snapshot, configuration, sorter)
 
