@@ -67,7 +67,6 @@ class Connection(RequestHandler):
         "_is_deaf",
         "_is_parting",
         "_payload",
-        "_recurring",
         "_target",
         "bounds",
         "has_lost",
@@ -86,8 +85,6 @@ class Connection(RequestHandler):
         self._target = ""
         self._head: Head | None = None
         """The last one, if the next request may have the same."""
-        self._recurring: Arrival | None = None
-        """A request that has come with it, and is to be answered next."""
         self._head_bytes = 0
         self._head_timer: asyncio.TimerHandle | None = None
         self._end_timer: asyncio.TimerHandle | None = None
@@ -117,15 +114,15 @@ class Connection(RequestHandler):
             transport.abort()  # type: ignore[attr-defined]  # a server's transports can
 
     def data_received(self, data: bytes) -> None:
+        head, waiter = self._head, self._waiter
+        if head is not None and waiter is not None and not waiter.done():
+            arrival = head.again(data)
+            if arrival is not None:
+                waiter.set_result(arrival)  # type: ignore[arg-type]  # see `start`
+                return
         if self._is_deaf:
             self._heard_bytes += len(data)
             return
-        head, waiter = self._head, self._waiter
-        if head is not None and waiter is not None and not waiter.done():
-            self._recurring = head.again(data)
-            if self._recurring is not None:
-                waiter.set_result(None)
-                return
         is_head = self._payload.is_eof()
         is_start = is_head and not self._head_bytes
         if is_start and not data.isascii():
@@ -203,19 +200,21 @@ class Connection(RequestHandler):
         port, loop = self.port, self._loop
         try:
             while not (self._force_close or self._close):
+                arrival: Arrival | None = None
                 if not self._messages:
                     self._next_keepalive_close_time = loop.time() + self._keepalive_timeout
                     if self._keepalive_handle is None:
                         self._watch_rest()
                     self._waiter = loop.create_future()
                     try:
-                        await self._waiter
+                        # Nothing of aiohttp's; of ours a request whose head has come before.
+                        arrival = await self._waiter  # type: ignore[func-returns-value]
                     finally:
                         self._waiter = None
-                arrival = self._recurring or self._parsed()
-                self._recurring = None
                 if arrival is None:
-                    break
+                    arrival = self._parsed()
+                    if arrival is None:
+                        break
                 arrival.arrived_s = time.monotonic()
                 self._current_request = arrival  # type: ignore[assignment]  # aiohttp only cancels it
                 port.in_flight += 1

@@ -65,15 +65,16 @@ class Receiver:
         head, body = arrival.head, arrival.body
         if body is None or head is None or head.step_form is None:
             return self._receive(exchange)
-        if len(body) > self._body_bytes_max:
+        size_bytes = len(body)
+        if size_bytes > self._body_bytes_max:
             raise too_large(self._body_bytes_max)
-        self._memory.take(len(body))
+        self._memory.take(size_bytes)
         try:
             step = self._builder.build(head.step_form, body)
         except BaseException:
-            self._memory.give(len(body))
+            self._memory.give(size_bytes)
             raise
-        exchange.received = Received((step,), body, None, len(body))
+        exchange.received = Received((step,), body, None, size_bytes)
         return None
 
     async def _receive(self, exchange: Exchange) -> None:
