@@ -10,7 +10,8 @@ aiohttp's own loop makes a task and a writer for each request; here the connecti
 is the last one again is not parsed again (head.py).
 
 Hazard: this class extends aiohttp's connection at its seams (`start`, `data_received`, `connection_made`,
-`connection_lost`, `force_close`, and its queue of messages); the suite in tests/protocol/port pins what it relies on.
+`connection_lost`, `force_close`, `shutdown`, its queue of messages and what it waits on for them); the suite in
+tests/protocol/port pins what it relies on.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-import time
 from collections.abc import Callable, Sequence
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
 from aiohttp.http import RawRequestMessage
@@ -215,7 +216,7 @@ class Connection(RequestHandler):
                     arrival = self._parsed()
                     if arrival is None:
                         break
-                arrival.arrived_s = time.monotonic()
+                arrival.arrived_s = monotonic()
                 self._current_request = arrival  # type: ignore[assignment]  # aiohttp only cancels it
                 port.in_flight += 1
                 try:

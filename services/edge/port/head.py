@@ -87,14 +87,18 @@ class Head:
             return replace(self._request, head=self, body=b"") if segment == before else None
         head = b"%b%d%b" % (before, len(segment) - begin, after)
         if len(head) != begin:
-            return self._resized(segment, len(head))
+            return self._resized(segment)
         return replace(self._request, head=self, body=segment[begin:]) if segment.startswith(head) else None
 
-    def _resized(self, segment: bytes, begin: int) -> Arrival | None:
+    def _resized(self, segment: bytes) -> Arrival | None:
         """The same where the length has more or fewer digits than the last one."""
-        digits = begin - len(self._before) - len(self._after)
-        self._begin = begin
-        return self.again(segment) if len(b"%d" % (len(segment) - begin)) == digits else None
+        around = len(self._before) + len(self._after)
+        digits_max = len(b"%d" % (len(segment) - around))
+        for digits in (digits_max, digits_max - 1):
+            if len(b"%d" % (len(segment) - around - digits)) == digits:
+                self._begin = around + digits
+                return self.again(segment)
+        return None
 
 
 def end_of(segment: bytes, messages: Sequence[tuple[RawRequestMessage | _ErrInfo, StreamReader]]) -> int | None:

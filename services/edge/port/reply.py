@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from functools import lru_cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 _REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
 
 
+@lru_cache(maxsize=256)  # the same few come again and again
 def status_line(status: int, reason: bytes = b"") -> bytes:
     """The first line of an answer, with its line end."""
     return b"HTTP/1.1 %d %b\r\n" % (status, reason or _REASONS.get(status, b""))
@@ -33,10 +35,10 @@ def status_line(status: int, reason: bytes = b"") -> bytes:
 
 def error_lines(error: NarrowsError) -> bytes:
     """The header lines that every error of ours has, whatever its body's shape."""
-    code = b"cf-aig-error-code: %d\r\n" % error.code
-    if error.retry_after_s is None:
-        return code
-    return b"%bRetry-After: %d\r\n" % (code, max(1, math.ceil(error.retry_after_s)))
+    retry_after_s = error.retry_after_s
+    if retry_after_s is None:
+        return b"cf-aig-error-code: %d\r\n" % error.code
+    return b"cf-aig-error-code: %d\r\nRetry-After: %d\r\n" % (error.code, max(1, math.ceil(retry_after_s)))
 
 
 def refusal_bytes(error: NarrowsError, *, log_id: str) -> bytes:
@@ -89,7 +91,7 @@ class Reply(msgspec.Struct, eq=False):
     @property
     def is_slow(self) -> bool:
         """The client has not read what was sent: wait for `drained` before reading more."""
-        return self.connection.writing_paused
+        return self.connection._paused  # aiohttp's own property of it would be a call more for each event
 
     @property
     def unsent_bytes(self) -> int:
