@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 if TYPE_CHECKING:
     from services.edge.port.arrival import Arrival
     from services.edge.port.reply import Reply
@@ -25,31 +27,19 @@ if TYPE_CHECKING:
     from services.kit.telemetry.tracing import Span
 
 
-class Exchange:
-    """
-    One request. `marks_s`: when its first stages ended (monotonic), for `Server-Timing`. `degraded`: dependencies
-    gone without. `attempts`: at all providers so far.
-    """
+class Slots:
+    """What the stages have found out, each in its own slot."""
 
     __slots__ = (
         "admitted",
-        "arrival",
         "attempted",
-        "attempts",
         "authenticated",
-        "degraded",
         "inspected",
-        "log_id",
-        "marks_s",
-        "provider_wait_s",
         "recalled",
         "received",
         "relayed",
-        "reply",
         "resolved",
         "settled",
-        "span",
-        "started_ms",
     )
 
     resolved: Resolved
@@ -62,20 +52,26 @@ class Exchange:
     relayed: Relayed
     settled: Settled
 
-    def __init__(self, arrival: Arrival, reply: Reply, *, log_id: str, started_ms: int) -> None:
-        self.arrival = arrival
-        self.reply = reply
-        self.log_id = log_id
-        self.started_ms = started_ms
-        self.attempts = 0
-        self.marks_s: list[float] = []
-        self.provider_wait_s = 0.0
-        self.degraded: list[str] = []
-        self.span: Span | None = None
-
     def has(self, stage: str) -> bool:
         """Whether the stage that writes this slot has run."""
         return hasattr(self, stage)
+
+
+class Exchange(msgspec.Struct, Slots, eq=False):
+    """
+    One request. `marks_s`: when its first stages ended (monotonic), for `Server-Timing`. `degraded`: dependencies
+    gone without. `attempts`: at all providers so far.
+    """
+
+    arrival: Arrival
+    reply: Reply
+    log_id: str
+    started_ms: int
+    marks_s: list[float] = []
+    attempts: int = 0
+    provider_wait_s: float = 0.0
+    degraded: list[str] = []
+    span: Span | None = None
 
     def note_degraded(self, dependency: str) -> None:
         """Policy let the request go on without this dependency."""

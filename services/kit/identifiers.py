@@ -8,6 +8,7 @@ A ULID is 26 characters of Crockford base 32: 48 bits of milliseconds, then 80 r
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 
 from services.kit.clock import Clock
@@ -17,6 +18,7 @@ _CHARACTERS = frozenset(_ALPHABET)
 _CHARACTER_OF = bytes(ord(_ALPHABET[octet % 32]) for octet in range(256))
 """A random octet's character; each of the 32 has eight octets."""
 _RANDOM_CHARACTERS = 16
+_RANDOM_PART = re.compile(".{16}")
 _IDS_DRAWN = 1_024
 _PAIRS = [high + low for high in _ALPHABET for low in _ALPHABET]
 
@@ -38,15 +40,14 @@ def ulid_milliseconds(text: str) -> int | None:
 
 
 class UlidSource:
-    """Makes ULIDs. Randomness is drawn for a thousand ids at a time, so that one costs little more than a slice."""
+    """Makes ULIDs. Randomness is drawn for a thousand ids at a time, so that one costs little more than a join."""
 
     def __init__(self, *, clock: Clock, random_bytes: Callable[[int], bytes] = os.urandom) -> None:
         self._clock = clock
         self._random_bytes = random_bytes
-        self._random_text = ""
-        self._used = 0
-        self._age = -1
-        self._age_part = ""
+        self._random_parts: list[str] = []
+        self._second = -1
+        self._second_part = ""
 
     def next(self) -> str:
         """A fresh ULID."""
@@ -54,14 +55,12 @@ class UlidSource:
 
     def at(self, milliseconds: int) -> str:
         """A fresh ULID of that moment."""
-        begin = self._used
-        if begin >= len(self._random_text):
-            drawn = self._random_bytes(_RANDOM_CHARACTERS * _IDS_DRAWN)
-            self._random_text, begin = drawn.translate(_CHARACTER_OF).decode(), 0
-        self._used = end = begin + _RANDOM_CHARACTERS
-        age = milliseconds >> 20
-        if age != self._age:
-            self._age, self._age_part = age, ulid(milliseconds, 0)[:6]
-        pairs = _PAIRS
-        seconds, rest = pairs[milliseconds >> 10 & 0x3FF], pairs[milliseconds & 0x3FF]
-        return f"{self._age_part}{seconds}{rest}{self._random_text[begin:end]}"
+        second = milliseconds >> 10
+        if second != self._second:
+            self._second, self._second_part = second, ulid(milliseconds, 0)[:8]
+        try:
+            return self._second_part + _PAIRS[milliseconds & 0x3FF] + self._random_parts.pop()
+        except IndexError:
+            drawn = self._random_bytes(_RANDOM_CHARACTERS * _IDS_DRAWN).translate(_CHARACTER_OF)
+            self._random_parts = _RANDOM_PART.findall(drawn.decode())
+            return self.at(milliseconds)

@@ -54,19 +54,14 @@ class Configuration:
         clock: Clock,
         metrics: Metrics,
     ) -> None:
+        self.current: Snapshot | None = None
+        """What new requests run on; None until a router or a copy on disk was there."""
         self._changed = changed
         self._applied: list[Applied] = []
-        self._told: Snapshot | None = None
         self.reporting = Reporting(edge=edge, links=links.report, clock=clock)
         self.watching = Watching(edge=edge, links=links.watch, held=held, changed=self._went_live, metrics=metrics)
         metrics.gauge(MetricName.GATEWAYS).watch(lambda: 0 if self.current is None else len(self.current.gateways))
         metrics.gauge(MetricName.EJECTED_TARGETS).watch(self.reporting.ejected_count)
-
-    @property
-    def current(self) -> Snapshot | None:
-        """What new requests run on; None until a router or a copy on disk was there."""
-        live = self.watching.live
-        return None if live is None else live.snapshot
 
     @property
     def version(self) -> str:
@@ -126,8 +121,8 @@ class Configuration:
 
     def _went_live(self, live: Live) -> None:
         """New requests see it already; now everybody who keeps something of it is told."""
-        if live.snapshot is not self._told:
-            self._told = live.snapshot
+        if live.snapshot is not self.current:
+            self.current = live.snapshot
             for applied in self._applied:
                 applied(live.snapshot)
         self.reporting.runs(live.version)

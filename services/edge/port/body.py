@@ -26,9 +26,10 @@ class BodyMemory:
 
     def take(self, size_bytes: int) -> None:
         """Claim memory for a held body. Raises Overloaded."""
-        if self.bytes_held + size_bytes > self._bytes_max:
+        bytes_held = self.bytes_held + size_bytes
+        if bytes_held > self._bytes_max:
             raise Overloaded("request bodies fill this edge's memory; try again soon", retry_after_s=1)
-        self.bytes_held += size_bytes
+        self.bytes_held = bytes_held
 
     def give(self, size_bytes: int) -> None:
         """Free what `take` claimed."""

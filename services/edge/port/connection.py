@@ -10,7 +10,8 @@ aiohttp's own loop makes a task and a writer for each request; here the connecti
 is the last one again is not parsed again (head.py).
 
 Hazard: this class extends aiohttp's connection at its seams (`start`, `data_received`, `connection_made`,
-`connection_lost`, `force_close`, and its queue of messages); the suite in tests/protocol/port pins what it relies on.
+`connection_lost`, `force_close`, `shutdown`, its queue of messages and what it waits on for them); the suite in
+tests/protocol/port pins what it relies on.
 """
 
 from __future__ import annotations
@@ -19,17 +20,18 @@ import asyncio
 import socket
 import struct
 from collections.abc import Callable, Sequence
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
 from aiohttp.http import RawRequestMessage
 from aiohttp.http_exceptions import LineTooLong
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
-from aiohttp.web_protocol import ERROR, RequestHandler, _ErrInfo
+from aiohttp.web_protocol import RequestHandler, _ErrInfo
 
-from services.edge.port.arrival import Arrival
+from services.edge.port.arrival import Arrival, arrival_of
 from services.edge.port.bounds import PortBounds
 from services.edge.port.head import Head, end_of, recurring_head
-from services.edge.port.reply import Reply, refusal_bytes
+from services.edge.port.reply import refusal_bytes
 from services.edge.port.request_line import plain_line
 from services.kit.errors import BodyTimeout, HeadTooLarge, Malformed, NarrowsError, Overloaded
 
@@ -59,7 +61,6 @@ class Connection(RequestHandler):
         "_chunked_body",
         "_chunked_tail",
         "_end_timer",
-        "_has_lost",
         "_head",
         "_head_bytes",
         "_head_timer",
@@ -67,26 +68,24 @@ class Connection(RequestHandler):
         "_is_deaf",
         "_is_parting",
         "_payload",
-        "_port",
-        "_recurring",
         "_target",
         "bounds",
+        "has_lost",
         "is_gone",
         "others",
+        "port",
         "spent_behind",
     )
 
     def __init__(self, port: DataPort, **options: Any) -> None:
         super().__init__(port, **options)
-        self._port = port
+        self.port = port
         self.bounds: PortBounds = port.bounds
         self._payload: StreamReader = EMPTY_PAYLOAD
         """Of the last head that came: while it is not at its end, what comes is a body."""
         self._target = ""
         self._head: Head | None = None
         """The last one, if the next request may have the same."""
-        self._recurring: tuple[Head, bytes] | None = None
-        """A request that has come with it, and its body."""
         self._head_bytes = 0
         self._head_timer: asyncio.TimerHandle | None = None
         self._end_timer: asyncio.TimerHandle | None = None
@@ -96,7 +95,8 @@ class Connection(RequestHandler):
         self._chunked_body: StreamReader | None = None
         """Of the last head, if it is chunked and has not ended."""
         self._chunked_tail = b""
-        self._has_lost = False
+        self.has_lost = False
+        """It cannot be told what comes next: answers say that this connection closes."""
         self.spent_behind: StreamReader | None = None
         """What comes behind the request with this body is not to be trusted: its answer is the connection's last."""
         self.is_gone = False
@@ -106,19 +106,23 @@ class Connection(RequestHandler):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        if not self._port.is_full:
+        if not self.port.is_full:
             self._head_timer = self._loop.call_later(self.bounds.head_s, self._head_is_late)
-        elif self._port.parting_count < self.bounds.refused_connections:
+        elif self.port.parting_count < self.bounds.refused_connections:
             self._count_parting()
             self._hear_no_more(Overloaded("too many connections; try again soon", retry_after_s=1))
         else:
             transport.abort()  # type: ignore[attr-defined]  # a server's transports can
 
     def data_received(self, data: bytes) -> None:
+        head, waiter = self._head, self._waiter
+        if head is not None and waiter is not None and not waiter.done():
+            arrival = head.again(data)
+            if arrival is not None:
+                waiter.set_result(arrival)  # type: ignore[arg-type]  # see `start`
+                return
         if self._is_deaf:
             self._heard_bytes += len(data)
-            return
-        if self._head is not None and self._takes_recurring(self._head, data):
             return
         is_head = self._payload.is_eof()
         is_start = is_head and not self._head_bytes
@@ -138,7 +142,8 @@ class Connection(RequestHandler):
 
     def connection_lost(self, error: BaseException | None) -> None:
         self.is_gone = True
-        self._port.parting_count -= self._is_parting
+        self._head = None
+        self.port.parting_count -= self._is_parting
         task = self._task_handler
         super().connection_lost(error)
         for timer in (self._head_timer, self._end_timer):
@@ -151,17 +156,12 @@ class Connection(RequestHandler):
         else:
             task.cancel()
 
+    async def shutdown(self, timeout: float | None = 15.0) -> None:  # noqa: ASYNC109 - as aiohttp calls it
+        """Close, after a moment for the request under way."""
+        self._request_in_progress = self._current_request is not None
+        await super().shutdown(timeout)
+
     # For the request under way.
-
-    @property
-    def is_draining(self) -> bool:
-        """The edge is stopping, or cannot tell what comes next here: answers say that this connection closes."""
-        return self._has_lost or self._port.is_draining
-
-    @property
-    def writing_is_paused(self) -> bool:
-        """The client reads more slowly than we write."""
-        return self._paused
 
     async def drained(self) -> None:
         """Returns when the client has read enough; raises ConnectionError when it is gone."""
@@ -198,21 +198,41 @@ class Connection(RequestHandler):
 
     async def start(self) -> None:
         """Answer requests until the connection ends; aiohttp makes this the connection's task."""
+        port, loop = self.port, self._loop
         try:
-            while not self._is_ending():
-                arrival, fault = await self._next()
-                reply = self._refuse(arrival, fault) if fault is not None else await self._answered(arrival)
+            while not (self._force_close or self._close):
+                arrival: Arrival | None = None
+                if not self._messages:
+                    self._next_keepalive_close_time = loop.time() + self._keepalive_timeout
+                    if self._keepalive_handle is None:
+                        self._watch_rest()
+                    self._waiter = loop.create_future()
+                    try:
+                        # Nothing of aiohttp's; of ours a request whose head has come before.
+                        arrival = await self._waiter  # type: ignore[func-returns-value]
+                    finally:
+                        self._waiter = None
+                if arrival is None:
+                    arrival = self._parsed()
+                    if arrival is None:
+                        break
+                arrival.arrived_s = monotonic()
+                self._current_request = arrival  # type: ignore[assignment]  # aiohttp only cancels it
+                port.in_flight += 1
+                try:
+                    reply = await port.answer(arrival)
+                finally:
+                    port.in_flight -= 1
+                    self._current_request = None
+                    if port.is_draining:
+                        self._tell_answered()
+                if self._upgraded:
+                    # It feeds the parser with what came behind an upgrade that was not made.
+                    await self.finish_response(arrival, reply, None)  # type: ignore[arg-type]  # as above
                 if reply.is_last:
                     self.part()
-                elif not arrival.payload.is_eof():
+                elif arrival.body is None and not arrival.payload.is_eof():
                     self.force_close()
-                if self._is_ending():
-                    break
-                self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
-                if self._keepalive_handle is None:
-                    self._keepalive_handle = self._loop.call_at(
-                        self._next_keepalive_close_time, self._process_keepalive
-                    )
         except asyncio.CancelledError:
             self.force_close()
             raise
@@ -220,68 +240,43 @@ class Connection(RequestHandler):
             self._task_handler = None
             self.transport.close()
 
-    def _is_ending(self) -> bool:
-        return self._force_close or self._close
+    def _watch_rest(self) -> None:
+        """A connection that rests too long between two requests is closed."""
+        self._keepalive_handle = self._loop.call_at(self._next_keepalive_close_time, self._process_keepalive)
 
-    async def _next(self) -> tuple[Arrival, _ErrInfo | None]:
-        """The next request; with what is wrong with it if it is none."""
-        if not self._messages:
-            self._waiter = self._loop.create_future()
-            try:
-                await self._waiter
-            finally:
-                self._waiter = None
-        if self._recurring is not None:
-            (head, body), self._recurring = self._recurring, None
-            return Arrival(head.message, EMPTY_PAYLOAD, self, head=head, body=body), None
+    def _tell_answered(self) -> None:
+        """Whoever stops the edge waits for it."""
+        self.port.request_ended()
+        if self._handler_waiter is not None:
+            self._handler_waiter.set_result(None)
+
+    def _parsed(self) -> Arrival | None:
+        """The next request that the parser has read; None if it is none, which has been refused then."""
         message, payload = self._messages.popleft()
         if self._parser is not None:
             self._parser.message_consumed()
         if self._buffer_paused and len(self._messages) <= self._msg_queue_resume_size:
             self._resume_reading_if_drained()
         if isinstance(message, _ErrInfo):
-            return Arrival(ERROR, payload, self), message
+            self._refuse(message.exc)
+            return None
         if message.version.major != 1:
-            return Arrival(ERROR, payload, self), _ErrInfo(400, Malformed(_NOT_HTTP_1), _NOT_HTTP_1)
-        is_recurring = self._head is not None and self._head.message is message
-        return Arrival(message, payload, self, head=self._head if is_recurring else None), None
+            self._refuse(Malformed(_NOT_HTTP_1))
+            return None
+        head = self._head
+        if head is not None and head.message is message:
+            return head.parsed(payload)
+        return arrival_of(message, payload, self)
 
-    async def _answered(self, arrival: Arrival) -> Reply:
-        self._request_in_progress = True
-        self._current_request = arrival  # type: ignore[assignment]  # aiohttp only cancels it
-        try:
-            reply = await self._port.answer(arrival)
-        finally:
-            self._current_request = None
-            self._request_in_progress = False
-            if self._handler_waiter is not None:
-                self._handler_waiter.set_result(None)
-        if self._upgraded:
-            # It feeds the parser with what came behind an upgrade that was not made.
-            await self.finish_response(arrival, reply, None)  # type: ignore[arg-type]  # as below
-        return reply
-
-    def _refuse(self, arrival: Arrival, fault: _ErrInfo) -> Reply:
-        """The answer to what is no request. Never says what was in it."""
-        reply = Reply(arrival, is_last=True)
-        error = _refusal(fault.exc, self.bounds)
-        reply.send(refusal_bytes(error, log_id=self._port.new_log_id()))
-        self._port.refused(error)
-        return reply
+    def _refuse(self, cause: BaseException | None) -> None:
+        """Answer what is no request, without saying what was in it, and close."""
+        error = _refusal(cause, self.bounds)
+        if self.transport is not None:
+            self.transport.write(refusal_bytes(error, log_id=self.port.new_log_id()))
+        self.port.refused(error)
+        self.part()
 
     # Heads, whole and in part.
-
-    def _takes_recurring(self, head: Head, segment: bytes) -> bool:
-        """Whether the segment is the last head again with a whole body, come while nothing else is under way."""
-        waiter = self._waiter
-        if waiter is None or self._head_bytes or waiter.done():
-            return False
-        body = head.body_of(segment)
-        if body is None:
-            return False
-        self._recurring = head, body
-        waiter.set_result(None)
-        return True
 
     def _note_heads(self, segment: bytes, count: int, *, is_start: bool) -> None:
         """
@@ -309,11 +304,11 @@ class Connection(RequestHandler):
         end = end_of(segment, heads) if is_start else None
         if message.upgrade and not self._upgraded:
             # The parser drops what stands behind an upgrade that it does not know.
-            self._has_lost = end != len(segment)
+            self.has_lost = end != len(segment)
         elif end is not None and end < len(segment):
             self._note_partial_head(len(segment) - end)
         elif end is not None and count == 1 and not is_mended:
-            self._head = recurring_head(segment, message)
+            self._head = recurring_head(segment, message, self)
 
     def _note_chunked(self, heads: Sequence[tuple[RawRequestMessage | _ErrInfo, StreamReader]]) -> None:
         """
@@ -357,6 +352,7 @@ class Connection(RequestHandler):
                 return
 
     def _note_partial_head(self, size_bytes: int) -> None:
+        self._head = None
         self._head_bytes += size_bytes
         if self._head_bytes > self.bounds.head_bytes:
             self._hear_no_more(_head_too_large(self.bounds))
@@ -388,7 +384,7 @@ class Connection(RequestHandler):
         """Who is on the way out does not keep others from coming in."""
         if not self._is_parting:
             self._is_parting = True
-            self._port.parting_count += 1
+            self.port.parting_count += 1
 
     def _watch_end(self, transport: asyncio.Transport, unsent_before: int = 0, waited_s: float = 0.0) -> None:
         """Look again soon whether the client still reads, or still sends, or has had its time."""

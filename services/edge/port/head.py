@@ -18,53 +18,87 @@ from typing import TYPE_CHECKING
 
 from aiohttp import HttpVersion11, StreamReader
 from aiohttp.http import RawRequestMessage
+from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.web_protocol import _ErrInfo
+from msgspec.structs import replace
+
+from services.edge.port.arrival import Arrival, arrival_of
 
 if TYPE_CHECKING:
+    from services.contracts.router.values import Snapshot
     from services.edge.plan import StepForm
+    from services.edge.port.connection import Connection
     from services.edge.stages.authenticate import Authenticated
     from services.edge.stages.resolve import Resolved
 
 _LENGTH = re.compile(rb"\r\ncontent-length: ?([0-9]{1,9})(?=\r\n)", re.IGNORECASE)
-_LENGTH_DIGITS_MAX = 9
 _END = b"\r\n\r\n"
 _NOT_RECURRING = frozenset((b"expect", b"upgrade", b"transfer-encoding"))
 
 
 class Head:
-    """One head. `resolved`: what it means under the snapshot named there; the other two hold as long as that does."""
+    """One head. `resolved`: what it means under `snapshot`; the other two hold as long as that does."""
 
-    __slots__ = ("_after", "_before", "authenticated", "message", "resolved", "step_form")
+    __slots__ = (
+        "_after",
+        "_before",
+        "_begin",
+        "_request",
+        "authenticated",
+        "message",
+        "resolved",
+        "snapshot",
+        "step_form",
+    )
 
-    def __init__(self, message: RawRequestMessage, before: bytes, after: bytes) -> None:
+    resolved: Resolved
+
+    def __init__(self, message: RawRequestMessage, connection: Connection, before: bytes, after: bytes) -> None:
         self.message = message
+        self._request = arrival_of(message, EMPTY_PAYLOAD, connection)
+        """One with this head and no body yet."""
         self._before = before
         """Up to the length's digits; the whole head of a request without a body."""
         self._after = after
-        self.resolved: Resolved | None = None
+        self._begin = len(before) + len(after)
+        """Where the last body began; one more for each of its length's digits."""
+        self.snapshot: Snapshot | None = None
         self.authenticated: Authenticated | None = None
         self.step_form: StepForm | None = None
         """Of the native surface."""
 
     def note_resolved(self, resolved: Resolved) -> None:
         """What the head means from now on; what was made of its former meaning is forgotten."""
-        self.resolved = resolved
+        self.snapshot, self.resolved = resolved.snapshot, resolved
         self.authenticated = self.step_form = None
 
-    def body_of(self, segment: bytes) -> bytes | None:
-        """The body, if this segment is one whole request with the same head; None if it must be parsed."""
-        before, after = self._before, self._after
-        if not segment.startswith(before):
-            return None
-        begin = len(before)
+    def parsed(self, payload: StreamReader) -> Arrival:
+        """The request with this head that the parser has read."""
+        return replace(self._request, head=self, payload=payload)
+
+    def again(self, segment: bytes) -> Arrival | None:
+        """
+        The request, if this segment is one whole request with the same head; None if it must be parsed.
+
+        The size of the segment says which length must stand in it, if that has as many digits as the last one.
+        """
+        before, after, begin = self._before, self._after, self._begin
         if not after:
-            return b"" if len(segment) == begin else None
-        end = segment.find(b"\r", begin, begin + _LENGTH_DIGITS_MAX + 1)
-        digits = segment[begin:end]
-        if end < 0 or not digits.isdigit() or not segment.startswith(after, end):
-            return None
-        body = segment[end + len(after) :]
-        return body if digits == b"%d" % len(body) else None
+            return replace(self._request, head=self, body=b"") if segment == before else None
+        head = b"%b%d%b" % (before, len(segment) - begin, after)
+        if len(head) != begin:
+            return self._resized(segment)
+        return replace(self._request, head=self, body=segment[begin:]) if segment.startswith(head) else None
+
+    def _resized(self, segment: bytes) -> Arrival | None:
+        """The same where the length has more or fewer digits than the last one."""
+        around = len(self._before) + len(self._after)
+        digits_max = len(b"%d" % (len(segment) - around))
+        for digits in (digits_max, digits_max - 1):
+            if len(b"%d" % (len(segment) - around - digits)) == digits:
+                self._begin = around + digits
+                return self.again(segment)
+        return None
 
 
 def end_of(segment: bytes, messages: Sequence[tuple[RawRequestMessage | _ErrInfo, StreamReader]]) -> int | None:
@@ -80,7 +114,7 @@ def end_of(segment: bytes, messages: Sequence[tuple[RawRequestMessage | _ErrInfo
     return at
 
 
-def recurring_head(segment: bytes, message: RawRequestMessage) -> Head | None:
+def recurring_head(segment: bytes, message: RawRequestMessage, connection: Connection) -> Head | None:
     """The head of the request that this segment is, if it is of the kind that may recur."""
     if message.version != HttpVersion11 or message.should_close or message.upgrade or message.chunked:
         return None
@@ -90,8 +124,8 @@ def recurring_head(segment: bytes, message: RawRequestMessage) -> Head | None:
     head = segment[: segment.find(_END) + len(_END)]
     lengths = names.count(b"content-length")
     if not lengths:
-        return Head(message, head, b"") if len(head) == len(segment) else None
+        return Head(message, connection, head, b"") if len(head) == len(segment) else None
     found = _LENGTH.search(head)
     if lengths > 1 or found is None:
         return None
-    return Head(message, head[: found.start(1)], head[found.end(1) :])
+    return Head(message, connection, head[: found.start(1)], head[found.end(1) :])

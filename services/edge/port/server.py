@@ -66,9 +66,9 @@ class DataPort(Server):
         self.parting_count = 0
         """Connections that have their last answer, or were refused, and are not gone yet."""
         self.in_flight = 0
-        self._begun_count = 0
-        self._is_idle = asyncio.Event()
-        self._is_idle.set()
+        """Requests that are being answered; each connection counts its own, in and out."""
+        self._ended_count = 0
+        self._has_ended = asyncio.Event()
         self._listener: asyncio.Server | None = None
 
     def __call__(self) -> Connection:
@@ -90,17 +90,10 @@ class DataPort(Server):
         bound: tuple[str, int] = self._listener.sockets[0].getsockname()[:2]
         return bound
 
-    def request_began(self) -> None:
-        """One more in flight."""
-        self.in_flight += 1
-        self._begun_count += 1
-        self._is_idle.clear()
-
     def request_ended(self) -> None:
-        """One less in flight."""
-        self.in_flight -= 1
-        if not self.in_flight:
-            self._is_idle.set()
+        """One less is in flight, while the edge is stopping."""
+        self._ended_count += 1
+        self._has_ended.set()
 
     async def drain(self, timeout_s: float) -> None:
         """
@@ -113,16 +106,22 @@ class DataPort(Server):
         self.is_draining = True
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
-                await self._is_idle.wait()
+                await self._idle()
                 while self._connections:
-                    begun_count = self._begun_count
+                    ended_count = self._ended_count
                     await asyncio.sleep(self.bounds.quiet_s)
-                    await self._is_idle.wait()
-                    if self._begun_count == begun_count:
+                    await self._idle()
+                    if self._ended_count == ended_count:
                         return
+
+    async def _idle(self) -> None:
+        while self.in_flight:
+            self._has_ended.clear()
+            await self._has_ended.wait()
 
     async def aclose(self) -> None:
         """Stop accepting and close what is open; a request still running is cancelled."""
+        self.is_draining = True
         if self._listener is not None:
             self._listener.close()
         for connection in list(self._connections):

@@ -8,6 +8,8 @@ decoded, and never written back.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
+
 import msgspec
 
 from services.dialects.text_size import TextSize
@@ -52,8 +54,31 @@ class Receiver:
         self._body_bytes_max = body_bytes_max
         self._builder = builder
 
-    async def receive(self, exchange: Exchange) -> None:
-        """Writes `received`. Raises NotBuilt, MethodNotAllowed, BodyTooLarge, BodyTimeout, Malformed, Overloaded."""
+    def receive(self, exchange: Exchange) -> Awaitable[None] | None:
+        """
+        Writes `received`, and gives what is to be awaited before it is written. Raises NotBuilt, MethodNotAllowed,
+        BodyTooLarge, BodyTimeout, Malformed, Overloaded.
+
+        A body that came with a known head is all here, and there is nothing to refuse but its size.
+        """
+        arrival = exchange.arrival
+        head, body = arrival.head, arrival.body
+        if body is None or head is None or head.step_form is None:
+            return self._receive(exchange)
+        size_bytes = len(body)
+        if size_bytes > self._body_bytes_max:
+            raise too_large(self._body_bytes_max)
+        self._memory.take(size_bytes)
+        try:
+            step = self._builder.build(head.step_form, body)
+        except BaseException:
+            self._memory.give(size_bytes)
+            raise
+        exchange.received = Received((step,), body, None, size_bytes)
+        return None
+
+    async def _receive(self, exchange: Exchange) -> None:
+        """The same of a head that is new."""
         _refuse_unbuilt(exchange)
         is_universal = exchange.resolved.address.kind == "universal"
         body, reader, held = self._take_here(exchange.arrival) or await self._take(
@@ -72,7 +97,7 @@ class Receiver:
 
     def release(self, received: Received) -> None:
         """The held body is not needed any more."""
-        self._memory.give(received.bytes_held)
+        self._memory.bytes_held -= received.bytes_held
 
     def _take_here(self, arrival: Arrival) -> Taken | None:
         """A body that is all here, which is the common case and costs no wait."""

@@ -38,16 +38,20 @@ class Resolved(msgspec.Struct, frozen=True):
     options: Options
 
 
-def resolve(exchange: Exchange, *, configuration: Configuration, sorter: HeaderSorter) -> None:
+def resolve(exchange: Exchange, configuration: Configuration, sorter: HeaderSorter) -> None:
     """Writes `resolved`. Raises NotReady, PathNotFound, UnknownGateway, UnknownProvider, Malformed."""
     snapshot = configuration.current
     if snapshot is None:
         raise NotReady("this edge has no configuration yet", retry_after_s=1)
-    arrival = exchange.arrival
-    head = arrival.head
-    if head is not None and head.resolved is not None and head.resolved.snapshot is snapshot:
+    head = exchange.arrival.head
+    if head is not None and head.snapshot is snapshot:
         exchange.resolved = head.resolved
-        return
+    else:
+        _resolve(exchange, snapshot, configuration, sorter)
+
+
+def _resolve(exchange: Exchange, snapshot: Snapshot, configuration: Configuration, sorter: HeaderSorter) -> None:
+    arrival = exchange.arrival
     address, gateway = _gateway_of(arrival, configuration)
     headers = sorter.sort(arrival.raw_headers, are_cookies_forwarded=gateway.are_cookies_forwarded)
     provider, options, refusal = None, NOTHING, None
@@ -60,8 +64,8 @@ def resolve(exchange: Exchange, *, configuration: Configuration, sorter: HeaderS
     exchange.resolved = Resolved(snapshot, gateway, address, provider, headers, options)
     if refusal is not None:
         raise refusal
-    if head is not None:
-        head.note_resolved(exchange.resolved)
+    if arrival.head is not None:
+        arrival.head.note_resolved(exchange.resolved)
 
 
 def find_provider(snapshot: Snapshot, gateway: Gateway, name: str) -> Provider:

@@ -41,7 +41,7 @@ def step(exchange: Exchange, body: bytes | StreamedBody, *, builder: StepBuilder
         form = _form(exchange, builder)
         if head is not None:
             head.step_form = form
-    return builder.build(form, body)
+    return builder.build(form, body) if isinstance(body, bytes) else builder.build_streamed(form, body)
 
 
 def _form(exchange: Exchange, builder: StepBuilder) -> StepForm:

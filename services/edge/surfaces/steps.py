@@ -88,12 +88,13 @@ class StepBuilder:
         )
         return StepForm(step, request)
 
-    def build(self, form: StepForm, body: bytes | StreamedBody) -> Step:
+    def build(self, form: StepForm, body: bytes) -> Step:
         """The complete step."""
-        if isinstance(body, bytes):
-            facts = self._reader.read(form.request, body)
-        else:
-            facts = self._reader.read(form.request, body.beginning, is_prefix=True)
+        return replace(form.step, body=body, facts=self._reader.read(form.request, body), form=form)
+
+    def build_streamed(self, form: StepForm, body: StreamedBody) -> Step:
+        """The same for a body that passes through."""
+        facts = self._reader.read(form.request, body.beginning, is_prefix=True)
         return replace(form.step, body=body, facts=facts, form=form)
 
     def _destination(self, draft: StepDraft, gateway: Gateway) -> Destination:

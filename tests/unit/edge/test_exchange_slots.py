@@ -10,6 +10,8 @@ import ast
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
+from weakref import ref
 
 import pytest
 
@@ -37,10 +39,10 @@ def stages_by_slot() -> dict[str, str]:
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
     }
-    exchange = next(node for node in nodes if isinstance(node, ast.ClassDef) and node.name == "Exchange")
+    slots = next(node for node in nodes if isinstance(node, ast.ClassDef) and node.name == "Slots")
     types = {
         node.target.id: ast.unparse(node.annotation)
-        for node in exchange.body
+        for node in slots.body
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
     }
     prefix = "services.edge.stages."
@@ -58,6 +60,16 @@ def accesses(path: Path) -> Iterator[tuple[str, bool]]:
     for node in syntax(path):
         if isinstance(node, ast.Attribute) and node.attr in SLOTS and ast.unparse(node.value) in (own_name, "exchange"):
             yield node.attr, not isinstance(node.ctx, ast.Load)
+
+
+class Value:
+    """Anything that a stage may write."""
+
+
+def new_exchange() -> Exchange:
+    """Before its first stage."""
+    nothing: Any = None
+    return Exchange(nothing, nothing, "", 0)
 
 
 @cache
@@ -81,11 +93,31 @@ def test_a_slot_is_written_in_one_module_the_stage_of_its_name(slot: str) -> Non
 
 @pytest.mark.parametrize("slot", SLOTS)
 def test_reading_an_empty_slot_raises(slot: str) -> None:
-    exchange = Exchange.__new__(Exchange)
+    exchange = new_exchange()
 
     with pytest.raises(AttributeError):
         getattr(exchange, slot)
     assert not exchange.has(slot)
+
+
+def test_what_a_slot_held_is_let_go_with_its_exchange() -> None:
+    exchange = new_exchange()
+    settled: Any = Value()
+    exchange.settled = settled
+    left = ref(settled)
+
+    del exchange, settled
+
+    assert left() is None
+
+
+def test_no_two_exchanges_share_what_grows() -> None:
+    first, second = new_exchange(), new_exchange()
+
+    first.note_degraded("cache")
+    first.marks_s.append(1.0)
+
+    assert (second.degraded, second.marks_s) == ([], [])
 
 
 @pytest.mark.parametrize("stage", IN_ORDER)
