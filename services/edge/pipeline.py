@@ -112,7 +112,9 @@ class Pipeline:
         await stages.receiver.receive(exchange)
         mark(now_s())
         inspect(exchange)
-        await stages.admission.admit(exchange)
+        waiting = stages.admission.admit(exchange)
+        if waiting is not None:
+            await waiting
         mark(now_s())
         await stages.recaller.recall(exchange)
         mark(now_s())
