@@ -20,6 +20,7 @@ _TIMINGS = tuple(
     for count in range(len(_MARKED) + 1)
 )
 """By the number of stages that have ended."""
+_END = "\r\n"
 
 
 def own_headers(exchange: Exchange, step: Step, now_s: float) -> bytes:
@@ -38,19 +39,19 @@ def own_headers(exchange: Exchange, step: Step, now_s: float) -> bytes:
 
 def refusal_headers(exchange: Exchange, now_s: float) -> bytes:
     """The same on a refusal, as far as the request has come."""
-    lines = [f"cf-aig-log-id: {exchange.log_id}\r\n", server_timing(exchange, now_s)]
     event_id = options_of(exchange, None).event_id
-    if event_id:
-        lines.append(_event_line(event_id))
-    if exchange.has("resolved"):
-        lines.append(f"cf-aig-config-version: {exchange.resolved.snapshot.version}\r\n")
-    if exchange.has("recalled"):
-        lines.append(f"cf-aig-cache-status: {exchange.recalled.status}\r\n")
-    if exchange.degraded:
-        lines.append(_degraded_line(exchange))
-    if exchange.has("admitted"):
-        lines.append(limit_headers(exchange.admitted))
-    return "".join(lines).encode("utf-8", "surrogateescape")
+    resolved = getattr(exchange, "resolved", None)
+    recalled = getattr(exchange, "recalled", None)
+    admitted = getattr(exchange, "admitted", None)
+    lines = (
+        f"cf-aig-log-id: {exchange.log_id}\r\n{server_timing(exchange, now_s)}"
+        f"{_event_line(event_id) if event_id else ''}"
+        f"{f'cf-aig-config-version: {resolved.snapshot.version}{_END}' if resolved is not None else ''}"
+        f"{f'cf-aig-cache-status: {recalled.status}{_END}' if recalled is not None else ''}"
+        f"{_degraded_line(exchange) if exchange.degraded else ''}"
+        f"{limit_headers(admitted) if admitted is not None else ''}"
+    )
+    return lines.encode("utf-8", "surrogateescape")
 
 
 def _event_line(event_id: str) -> str:

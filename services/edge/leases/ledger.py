@@ -65,8 +65,6 @@ class LeaseLedger:
     All leases of one edge. A `Listener` of the conversation whose `links` it is given.
 
     `edge` names this instance and must never have been used before: leases of a former life are not this one's.
-    `epoch` is another when holdings that were given out may not be spent from any more: there is a new snapshot, their
-    limit has changed, or their bucket, one without a key, was forgotten.
     """
 
     def __init__(
@@ -77,7 +75,7 @@ class LeaseLedger:
         self._boottime_s = clock.boottime_s
         self._wall_s = clock.wall_s
         self._holdings_max = holdings_max
-        self.epoch = 0
+        self._stale: list[Callable[[], None]] = []
         self._holdings: dict[Bucket, Holding] = {}
         self._confirmed: list[Admitted] = []
         self._reports = Reports()
@@ -92,6 +90,13 @@ class LeaseLedger:
     def __len__(self) -> int:
         return len(self._holdings)
 
+    def subscribe(self, stale: Callable[[], None]) -> None:
+        """
+        Call this when holdings that were given out may not be spent from any more: there is a new snapshot, a limit has
+        changed, or a bucket without a key was forgotten.
+        """
+        self._stale.append(stale)
+
     @property
     def has_work(self) -> bool:
         """`tick` is wanted."""
@@ -99,7 +104,8 @@ class LeaseLedger:
 
     def holding(self, bucket: Bucket, limit: int) -> Holding | None:
         """
-        What this edge has of the bucket under that limit, to be spent from at once or until `epoch` changes.
+        What this edge has of the bucket under that limit: to be spent from at once or, of one without a key, until
+        those who have subscribed are told.
 
         None when there are too many that cannot go.
         """
@@ -142,13 +148,19 @@ class LeaseLedger:
             return holding.refusal(now_s)
         return None
 
-    async def wait(self, holding: Holding, units: int = 1, *, traceparent: str = "") -> Decision:
-        """Of one that is short: ask and wait, while the stream is alive, at most 5 s. Cancelling leaves no trace."""
+    async def wait(self, holding: Holding | None, units: int = 1, *, traceparent: str = "") -> Decision:
+        """
+        Of one that is short: ask and wait, while the stream is alive, at most 5 s. Cancelling leaves no trace.
+
+        What is known already is told at once; where others wait, nothing is.
+        """
+        if holding is None:
+            return Unavailable("too many buckets wait for the limiter")
         now_s = self._boottime_s()
-        if not holding.waiters and self._is_out_of_reach(holding, now_s):
-            if holding.is_store_down:
-                self._ask(holding, now_s)
-            return Unavailable(_OUT_OF_REACH)
+        if not holding.waiters or units > holding.limit:
+            known = self.refusal(holding, units) or self._out_of_reach(holding, now_s)
+            if known is not None:
+                return known
         holding.demand += units
         decision: asyncio.Future[Decision] = asyncio.get_running_loop().create_future()
         waiter = Waiter(holding, units, units, now_s + WAIT_S_MAX, traceparent, decision)
@@ -207,7 +219,7 @@ class LeaseLedger:
     def changed(self, limit_of: Callable[[Bucket], int | None]) -> None:
         """A new snapshot: leases of rules that changed go back. `limit_of` a bucket whose rule is gone is None."""
         now_s = self._boottime_s()
-        self.epoch += 1
+        self._tell_stale()
         for holding in self._holdings.values():
             limit = limit_of(holding.bucket)
             if limit != holding.limit:
@@ -384,7 +396,7 @@ class LeaseLedger:
         self._asks.abandon(holding, now_s)
         holding.limit = limit
         holding.refused_until_s = 0.0
-        self.epoch += 1
+        self._tell_stale()
         self._work.set()
         self._go_on(holding, now_s)
 
@@ -450,10 +462,11 @@ class LeaseLedger:
                 report = lease.report(self._edge)
                 link.send(report, key=lease_key(report))
 
-    def _is_out_of_reach(self, holding: Holding, now_s: float) -> bool:
-        if holding.is_store_down or self._is_draining:
-            return True
-        return self._links.any() is None and now_s >= self._connects_until_s
+    def _out_of_reach(self, holding: Holding, now_s: float) -> Unavailable | None:
+        if holding.is_store_down:
+            self._ask(holding, now_s)
+        is_unlinked = self._links.any() is None and now_s >= self._connects_until_s
+        return Unavailable(_OUT_OF_REACH) if holding.is_store_down or self._is_draining or is_unlinked else None
 
     def _give_up(self, reason: str) -> None:
         for holding in self._asks.holdings():
@@ -499,4 +512,8 @@ class LeaseLedger:
     def _forget(self, holding: Holding) -> None:
         del self._holdings[holding.bucket]
         if not holding.bucket.key_values:
-            self.epoch += 1
+            self._tell_stale()
+
+    def _tell_stale(self) -> None:
+        for stale in self._stale:
+            stale()

@@ -85,13 +85,13 @@ class Admitted(msgspec.Struct):
 
 
 class Admission:
-    """Asks the ledger; one per edge, since it remembers each gateway's rules for one epoch of the ledger."""
+    """Asks the ledger; one per edge, since it remembers each gateway's rules."""
 
     def __init__(self, *, ledger: LeaseLedger, tracer: Tracer) -> None:
         self._ledger = ledger
         self._tracer = tracer
         self._rules: dict[int, GatewayRules] = {}
-        self._epoch = ledger.epoch
+        ledger.subscribe(self._rules.clear)
 
     def admit(self, exchange: Exchange) -> Awaitable[None] | None:
         """
@@ -103,7 +103,7 @@ class Admission:
         if not gateway.limits:
             exchange.admitted = Admitted((), [])
             return None
-        known = self._rules_of(gateway)
+        known = self._rules.get(id(gateway)) or self._learn(gateway)
         rules, holdings = known.rules, known.holdings
         if holdings is None:
             exchange.admitted = Admitted((), [])
@@ -117,7 +117,8 @@ class Admission:
         refused = self._ledger.refusal(holdings[short])
         if refused is None:
             return self._spend(exchange, rules, exchange.received.plan[0], leases)
-        self._give_back(admitted, rules, leases)
+        if leases:
+            self._give_back(admitted, rules, leases)
         raise _refusal(admitted, rules[short], refused)
 
     async def admit_step(self, exchange: Exchange, step: Step) -> None:
@@ -130,18 +131,16 @@ class Admission:
                 raise admitted.first_refusal
             return
         spent = {rule.limit.name for rule in admitted.rules}
-        rules = [
-            rule
-            for rule in self._rules_of(gateway).rules
-            if rule.limit.match_providers and rule.limit.name not in spent
-        ]
+        known = self._rules.get(id(gateway)) or self._learn(gateway)
+        rules = [rule for rule in known.rules if rule.limit.match_providers and rule.limit.name not in spent]
         await self._spend(exchange, rules, step, [])
 
     def confirm(self, admitted: Admitted) -> None:
         """The request's head is with a provider, or the request has ended: what was spent is spent. Once is enough."""
         if not admitted.is_confirmed:
             admitted.is_confirmed = True
-            self._ledger.confirm(*admitted.leases)
+            if admitted.leases:
+                self._ledger.confirm(*admitted.leases)
 
     async def _admit(self, exchange: Exchange, rules: Sequence[Rule]) -> None:
         """
@@ -161,15 +160,17 @@ class Admission:
 
     async def _spend(self, exchange: Exchange, rules: Sequence[Rule], step: Step, leases: list[Leased]) -> None:
         """Under each of the rules that is for this step; under the first ones `leases` has been spent already."""
-        admitted, ledger = exchange.admitted, self._ledger
-        under = [*rules[: len(leases)]]
+        admitted, ledger, under = exchange.admitted, self._ledger, [*rules[: len(leases)]]
         try:
             for rule in rules[len(leases) :]:
                 if rule.is_for_all or _matches(rule.limit, step):
                     bucket = rule.bucket or _bucket(exchange, rule.limit, step)
                     holding = ledger.holding(bucket, rule.limit.limit)
                     spent = ledger.spend((holding,)) if holding is not None else None
-                    leases.append(spent[0] if spent else await self._decide(exchange, rule, bucket, holding))
+                    decision = spent[0] if spent else await self._wait(exchange, holding)
+                    if not isinstance(decision, Leased):
+                        decision = self._instead(exchange, rule, bucket, decision)
+                    leases.append(decision)
                     under.append(rule)
         except BaseException:
             self._give_back(admitted, under, leases)
@@ -179,27 +180,25 @@ class Admission:
         if admitted.is_confirmed:
             ledger.confirm(*leases)
 
-    async def _decide(self, exchange: Exchange, rule: Rule, bucket: Bucket, holding: Holding | None) -> Leased:
-        """When no lease at hand admits the request: ask, or do what `failMode` says. Raises as `admit`."""
+    def _instead(self, exchange: Exchange, rule: Rule, bucket: Bucket, found: Refused | Unavailable) -> Leased:
+        """What to do without a lease's unit: refuse, or what `failMode` says. Raises as `admit`."""
         limit = rule.limit
-        found: Decision
-        if holding is None:
-            found = Unavailable("too many buckets wait for the limiter")
-        else:
-            found = self._ledger.refusal(holding) or await self._wait(exchange, holding)
-        if isinstance(found, Unavailable):
-            if limit.fail_mode == "closed":
-                raise LimiterUnavailable(f"limit {limit.name!r} cannot be decided right now", retry_after_s=1)
-            exchange.note_degraded("limiter")
-            found = self._ledger.spend_degraded(bucket, limit=limit.limit)
+        decision: Leased | Refused
         if isinstance(found, Refused):
-            raise _refusal(exchange.admitted, rule, found)
-        return found
+            decision = found
+        elif limit.fail_mode == "closed":
+            raise LimiterUnavailable(f"limit {limit.name!r} cannot be decided right now", retry_after_s=1)
+        else:
+            exchange.note_degraded("limiter")
+            decision = self._ledger.spend_degraded(bucket, limit=limit.limit)
+        if isinstance(decision, Refused):
+            raise _refusal(exchange.admitted, rule, decision)
+        return decision
 
-    def _wait(self, exchange: Exchange, holding: Holding) -> Awaitable[Decision]:
+    def _wait(self, exchange: Exchange, holding: Holding | None) -> Awaitable[Decision]:
         return self._ledger.wait(holding) if exchange.span is None else self._wait_traced(exchange.span, holding)
 
-    async def _wait_traced(self, parent: Span, holding: Holding) -> Decision:
+    async def _wait_traced(self, parent: Span, holding: Holding | None) -> Decision:
         span = self._tracer.start(SpanName.ADMIT, parent=parent.traceparent)
         if span is None:
             return await self._ledger.wait(holding)
@@ -214,27 +213,18 @@ class Admission:
             self._ledger.give_back(leased)
         admitted.returned = tuple(zip(rules, leases, strict=False))
 
-    def _rules_of(self, gateway: Gateway) -> GatewayRules:
-        if self._epoch != self._ledger.epoch:
-            self._epoch = self._ledger.epoch
-            self._rules.clear()
-        return self._rules.get(id(gateway)) or self._learn(gateway)
-
     def _learn(self, gateway: Gateway) -> GatewayRules:
         if len(self._rules) >= _GATEWAYS_REMEMBERED_MAX:
             self._rules.clear()
         rules = tuple(_rule(gateway, limit) for limit in gateway.limits)
-        known = self._rules[id(gateway)] = GatewayRules(gateway, rules, self._holdings(rules))
-        return known
-
-    def _holdings(self, rules: Sequence[Rule]) -> tuple[Holding, ...] | None:
         holdings = [
             self._ledger.holding(rule.bucket, rule.limit.limit)
             for rule in rules
             if rule.is_for_all and rule.bucket is not None
         ]
-        found = tuple(holding for holding in holdings if holding is not None)
-        return found if len(found) == len(rules) else None
+        are_all = len(holdings) == len(rules) and None not in holdings
+        known = self._rules[id(gateway)] = GatewayRules(gateway, rules, tuple(holdings) if are_all else None)
+        return known
 
 
 def _refusal(admitted: Admitted, rule: Rule, refused: Refused) -> LimitExceeded:
@@ -306,25 +296,19 @@ def _hashed(value: str) -> str:
 
 def limit_headers(admitted: Admitted) -> str:
     """`RateLimit-Policy` and `RateLimit`, one item per limit (IETF draft ratelimit-headers); empty without limits."""
+    rules: tuple[Rule, ...] = admitted.rules
+    figures: Sequence[Leased | Refused] = admitted.leases
     if admitted.refused is not None or admitted.returned:
-        return _headers_of_refused(admitted)
-    if not admitted.rules:
-        return ""
-    return _lines(admitted.rules) % tuple(chain.from_iterable(map(_FIGURES, admitted.leases)))
+        rules, figures = zip(*_shown(admitted), strict=True)
+    return _lines(rules) % tuple(chain.from_iterable(map(_FIGURES, figures))) if rules else ""
 
 
-def _headers_of_refused(admitted: Admitted) -> str:
+def _shown(admitted: Admitted) -> list[tuple[Rule, Leased | Refused]]:
     """What was spent, what would have been, and what refused; a limit is named once."""
+    shown: list[tuple[Rule, Leased | Refused]] = [*zip(admitted.rules, admitted.leases, strict=True)]
     spent = {rule.limit.name for rule in admitted.rules}
-    rules, figures = [*admitted.rules], [*map(_FIGURES, admitted.leases)]
-    for rule, leased in admitted.returned:
-        if rule.limit.name not in spent:
-            rules.append(rule)
-            figures.append(_FIGURES(leased))
-    if admitted.refused is not None:
-        rules.append(admitted.refused[0])
-        figures.append(_FIGURES(admitted.refused[1]))
-    return _lines(tuple(rules)) % tuple(chain.from_iterable(figures))
+    shown += [pair for pair in admitted.returned if pair[0].limit.name not in spent]
+    return [*shown, admitted.refused] if admitted.refused is not None else shown
 
 
 @lru_cache(maxsize=_GATEWAYS_REMEMBERED_MAX)

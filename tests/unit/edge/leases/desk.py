@@ -131,9 +131,7 @@ class Desk:
     async def wait(
         self, units: int = 1, *, limit: int = LIMIT, bucket: Bucket = BUCKET, traceparent: str = ""
     ) -> Decision:
-        holding = self.ledger.holding(bucket, limit)
-        assert holding is not None
-        return await self.ledger.wait(holding, units, traceparent=traceparent)
+        return await self.ledger.wait(self.ledger.holding(bucket, limit), units, traceparent=traceparent)
 
     def spend_many(self, count: int) -> list[Admitted]:
         admitted = [self.spend() for _ in range(count)]

@@ -6,7 +6,7 @@ import pytest
 
 from services.contracts.limiter.values import Refusal, ReportAck
 from services.edge.leases.values import Admitted, Refused, Unavailable
-from tests.unit.edge.leases.desk import BUCKET, LIMIT, Desk, outcome, outcomes
+from tests.unit.edge.leases.desk import BUCKET, Desk, outcome, outcomes
 
 
 @pytest.fixture

@@ -305,4 +305,4 @@ async def test_when_every_bucket_waits_a_new_one_is_not_taken() -> None:
     for number in range(2):
         await desk.waits(bucket=Bucket("local", "main", "calls", "fixed", 60, (str(number),)))
 
-    assert desk.ledger.holding(BUCKET, LIMIT) is None
+    assert isinstance(await desk.wait(), Unavailable)
