@@ -11,7 +11,6 @@ from functools import lru_cache
 
 from services.edge.exchange import Exchange
 from services.edge.plan import Step
-from services.edge.record import options_of
 from services.edge.stages.admit import limit_headers
 
 _MARKED = ("resolve", "receive", "admit", "recall")
@@ -39,18 +38,18 @@ def own_headers(exchange: Exchange, step: Step, now_s: float) -> bytes:
 
 def refusal_headers(exchange: Exchange, now_s: float) -> bytes:
     """The same on a refusal, as far as the request has come."""
-    event_id = options_of(exchange, None).event_id
+    lines = f"cf-aig-log-id: {exchange.log_id}\r\n{server_timing(exchange, now_s)}"
     resolved = getattr(exchange, "resolved", None)
-    recalled = getattr(exchange, "recalled", None)
-    admitted = getattr(exchange, "admitted", None)
-    lines = (
-        f"cf-aig-log-id: {exchange.log_id}\r\n{server_timing(exchange, now_s)}"
-        f"{_event_line(event_id) if event_id else ''}"
-        f"{f'cf-aig-config-version: {resolved.snapshot.version}{_END}' if resolved is not None else ''}"
-        f"{f'cf-aig-cache-status: {recalled.status}{_END}' if recalled is not None else ''}"
-        f"{_degraded_line(exchange) if exchange.degraded else ''}"
-        f"{limit_headers(admitted) if admitted is not None else ''}"
-    )
+    if resolved is not None:
+        received, recalled = getattr(exchange, "received", None), getattr(exchange, "recalled", None)
+        event_id = (received.plan[0] if received is not None else resolved).options.event_id
+        lines += (
+            f"{_event_line(event_id) if event_id else ''}"
+            f"cf-aig-config-version: {resolved.snapshot.version}\r\n"
+            f"{f'cf-aig-cache-status: {recalled.status}{_END}' if recalled is not None else ''}"
+            f"{_degraded_line(exchange) if exchange.degraded else ''}"
+            f"{limit_headers(exchange.admitted) if hasattr(exchange, 'admitted') else ''}"
+        )
     return lines.encode("utf-8", "surrogateescape")
 
 

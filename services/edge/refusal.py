@@ -36,17 +36,21 @@ class Words(msgspec.Struct, frozen=True):
 
 def refuse(exchange: Exchange, error: NarrowsError) -> None:
     """Write the error as the whole answer. Only before any byte of another answer."""
-    resolved = getattr(exchange, "resolved", None)
-    if resolved is None:
-        shape = shape_of_target(exchange.arrival.target)
-    else:
-        address, provider = resolved.address, resolved.provider
-        shape = _shape_of(address.kind, provider.dialect if provider is not None else "", address.path)
+    shape = _shape(exchange)
     retry_after_s = ceil(error.retry_after_s) if error.retry_after_s is not None else None
     words = _words(shape, type(error), error.message, retry_after_s)  # type: ignore[arg-type]  # a class has a hash
     own = refusal_headers(exchange, time.monotonic())
     head = b"%b%b%b%b\r\n" % (words.start, own, words.headers, connection_line(exchange))
     exchange.reply.send(head if exchange.arrival.method == "HEAD" else head + words.body)
+
+
+def _shape(exchange: Exchange) -> ErrorShape:
+    """By where the request went: the surface, the provider's dialect and the path."""
+    resolved = getattr(exchange, "resolved", None)
+    if resolved is None:
+        return shape_of_target(exchange.arrival.target)
+    address, provider = resolved.address, resolved.provider
+    return _shape_of(address.kind, provider.dialect if provider is not None else "", address.path)
 
 
 @lru_cache(maxsize=_REMEMBERED_MAX)

@@ -217,14 +217,19 @@ class Admission:
         if len(self._rules) >= _GATEWAYS_REMEMBERED_MAX:
             self._rules.clear()
         rules = tuple(_rule(gateway, limit) for limit in gateway.limits)
-        holdings = [
-            self._ledger.holding(rule.bucket, rule.limit.limit)
-            for rule in rules
-            if rule.is_for_all and rule.bucket is not None
-        ]
-        are_all = len(holdings) == len(rules) and None not in holdings
-        known = self._rules[id(gateway)] = GatewayRules(gateway, rules, tuple(holdings) if are_all else None)
+        known = self._rules[id(gateway)] = GatewayRules(gateway, rules, self._holdings(rules))
         return known
+
+    def _holdings(self, rules: Sequence[Rule]) -> tuple[Holding, ...] | None:
+        holdings: list[Holding] = []
+        for rule in rules:
+            if rule.bucket is None or not rule.is_for_all:
+                return None
+            holding = self._ledger.holding(rule.bucket, rule.limit.limit)
+            if holding is None:
+                return None
+            holdings.append(holding)
+        return tuple(holdings)
 
 
 def _refusal(admitted: Admitted, rule: Rule, refused: Refused) -> LimitExceeded:
@@ -296,19 +301,30 @@ def _hashed(value: str) -> str:
 
 def limit_headers(admitted: Admitted) -> str:
     """`RateLimit-Policy` and `RateLimit`, one item per limit (IETF draft ratelimit-headers); empty without limits."""
+    refused = admitted.refused
+    if refused is not None and not (admitted.rules or admitted.returned):
+        return _lines_of_one(refused[0], int(refused[1].reset_s))
     rules: tuple[Rule, ...] = admitted.rules
     figures: Sequence[Leased | Refused] = admitted.leases
-    if admitted.refused is not None or admitted.returned:
-        rules, figures = zip(*_shown(admitted), strict=True)
+    if refused is not None or admitted.returned:
+        rules, figures = _shown(admitted)
     return _lines(rules) % tuple(chain.from_iterable(map(_FIGURES, figures))) if rules else ""
 
 
-def _shown(admitted: Admitted) -> list[tuple[Rule, Leased | Refused]]:
+def _shown(admitted: Admitted) -> tuple[tuple[Rule, ...], Sequence[Leased | Refused]]:
     """What was spent, what would have been, and what refused; a limit is named once."""
     shown: list[tuple[Rule, Leased | Refused]] = [*zip(admitted.rules, admitted.leases, strict=True)]
     spent = {rule.limit.name for rule in admitted.rules}
     shown += [pair for pair in admitted.returned if pair[0].limit.name not in spent]
-    return [*shown, admitted.refused] if admitted.refused is not None else shown
+    if admitted.refused is not None:
+        shown.append(admitted.refused)
+    return tuple(rule for rule, _ in shown), [each for _, each in shown]
+
+
+@lru_cache(maxsize=_GATEWAYS_REMEMBERED_MAX)
+def _lines_of_one(rule: Rule, reset_s: int) -> str:
+    """The headers under one limit that is used up: the same for everybody within a second."""
+    return _lines((rule,)) % (0, reset_s)
 
 
 @lru_cache(maxsize=_GATEWAYS_REMEMBERED_MAX)
