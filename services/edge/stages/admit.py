@@ -93,6 +93,10 @@ class Admission:
         self._rules: dict[int, GatewayRules] = {}
         ledger.subscribe(self._rules.clear)
 
+    def __len__(self) -> int:
+        """Gateways remembered."""
+        return len(self._rules)
+
     def admit(self, exchange: Exchange) -> Awaitable[None] | None:
         """
         Writes `admitted`, for the plan's first step. Raises LimitExceeded, LimiterUnavailable, as what it returns does.

@@ -172,6 +172,35 @@ async def test_a_request_served_in_the_moment_its_patience_ends_keeps_its_unit(d
     assert desk.spend() is None
 
 
+async def test_what_a_request_had_that_waited_too_long_serves_those_behind_it(desk: Desk) -> None:
+    first = await desk.waits(10)
+    desk.pass_time(4.95)
+    desk.grant(7)
+    second = await desk.waits(5)
+    assert await outcomes([first, second]) == ["waits", "waits"]
+    desk.pass_time(0.1)
+
+    assert await outcomes([first, second]) == ["Unavailable", "Admitted"]
+
+
+@pytest.mark.parametrize("change", ["a new snapshot", "another limit", "idle"])
+async def test_who_keeps_a_holding_is_told_when_it_is_stale(desk: Desk, change: str) -> None:
+    told: list[str] = []
+    desk.ledger.confirm(await desk.with_lease(5))
+    desk.ledger.subscribe(lambda: told.append(change))
+    match change:
+        case "a new snapshot":
+            desk.ledger.changed({BUCKET: LIMIT}.get)
+        case "another limit":
+            desk.spend(limit=LIMIT + 1)
+        case _:
+            for _ in range(70):
+                desk.acknowledge()
+                desk.pass_time(1.0)
+
+    assert told == [change]
+
+
 async def test_own_demand_is_asked_for_ahead(desk: Desk) -> None:
     await desk.with_lease(44, remaining=0)
     for _ in range(10):
