@@ -1,10 +1,11 @@
 """
 Ledger: the limits of this edge, spent from leases it holds. The edge's half of the protocol in docs/leases.md.
 
-`spend` is the hot path: a few attribute reads, no await, nothing sent. Only when a lease is short does the ledger ask
-the limiter, in batches with whatever else leaves in the same turn of the loop, and only a request that finds nothing
-waits. Reports follow within 20 ms. One tick of 10 ms serves all buckets, and only while there is something to do;
-no task and no timer belongs to a request.
+`spend` is the hot path: a few attribute reads for each limit, no look-up, no await, nothing sent. Only when a lease is
+short does the ledger ask the limiter, in batches with whatever else leaves in the same turn of the loop, and only a
+request that finds nothing waits. What was confirmed is booked by the next tick, all of a lease's as one change, and
+reported with it, within 20 ms. One tick of 10 ms serves all buckets, and only while there is something to do; no task
+and no timer belongs to a request.
 
 An ask is repeated with its sequence until it is answered, and an answer counts only for the ask that is open: so
 lost, doubled, late and reordered messages, and answers of other replicas, do nothing. Given up asks are closed with a

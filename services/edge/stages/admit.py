@@ -108,22 +108,22 @@ class Admission:
             exchange.admitted = Admitted((), [])
             return None
         known = self._rules.get(id(gateway)) or self._learn(gateway)
-        rules, holdings = known.rules, known.holdings
+        holdings = known.holdings
         if holdings is None:
             exchange.admitted = Admitted((), [])
-            return self._admit(exchange, rules)
+            return self._admit(exchange, known.rules)
         leases = self._ledger.spend(holdings)
-        if len(leases) == len(holdings):
-            exchange.admitted = Admitted(rules, leases)
+        short = len(leases)
+        if short == len(holdings):
+            exchange.admitted = Admitted(known.rules, leases)
             return None
         exchange.admitted = admitted = Admitted((), [])
-        short = len(leases)
         refused = self._ledger.refusal(holdings[short])
         if refused is None:
-            return self._spend(exchange, rules, exchange.received.plan[0], leases)
+            return self._spend(exchange, known.rules, exchange.received.plan[0], leases)
         if leases:
-            self._give_back(admitted, rules, leases)
-        raise _refusal(admitted, rules[short], refused)
+            self._give_back(admitted, known.rules, leases)
+        raise _refusal(admitted, known.rules[short], refused)
 
     async def admit_step(self, exchange: Exchange, step: Step) -> None:
         """Limits that match on a later step's provider. Raises as `admit`."""
@@ -171,7 +171,12 @@ class Admission:
                     bucket = rule.bucket or _bucket(exchange, rule.limit, step)
                     holding = ledger.holding(bucket, rule.limit.limit)
                     spent = ledger.spend((holding,)) if holding is not None else None
-                    decision = spent[0] if spent else await self._wait(exchange, holding)
+                    if spent:
+                        decision: Decision = spent[0]
+                    elif exchange.span is None:
+                        decision = await ledger.wait(holding)
+                    else:
+                        decision = await self._wait_traced(exchange.span, holding)
                     if not isinstance(decision, Leased):
                         decision = self._instead(exchange, rule, bucket, decision)
                     leases.append(decision)
@@ -198,9 +203,6 @@ class Admission:
         if isinstance(decision, Refused):
             raise _refusal(exchange.admitted, rule, decision)
         return decision
-
-    def _wait(self, exchange: Exchange, holding: Holding | None) -> Awaitable[Decision]:
-        return self._ledger.wait(holding) if exchange.span is None else self._wait_traced(exchange.span, holding)
 
     async def _wait_traced(self, parent: Span, holding: Holding | None) -> Decision:
         span = self._tracer.start(SpanName.ADMIT, parent=parent.traceparent)
