@@ -205,6 +205,10 @@ class Admission:
         return decision
 
     async def _wait_traced(self, parent: Span, holding: Holding | None) -> Decision:
+        """What is known already is no step of its own."""
+        known = self._ledger.refusal(holding) if holding is not None else None
+        if known is not None:
+            return known
         span = self._tracer.start(SpanName.ADMIT, parent=parent.traceparent)
         if span is None:
             return await self._ledger.wait(holding)

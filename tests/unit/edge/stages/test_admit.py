@@ -13,7 +13,8 @@ from services.contracts.router.values import Gateway, Limit
 from services.edge.exchange import Exchange
 from services.edge.stages.admit import _GATEWAYS_REMEMBERED_MAX, Admission, Admitted, limit_headers
 from services.kit.errors import LimiterUnavailable, LimitExceeded
-from services.kit.telemetry.tracing import NoTracer
+from services.kit.names import SpanName
+from tests.fakes.tracer import NotedSpan, NotingTracer
 from tests.unit.edge.leases.desk import Desk
 
 
@@ -33,7 +34,7 @@ class Asking:
 
     resolved: Resolved
     received: Received = field(default_factory=Received)
-    span: None = None
+    span: NotedSpan | None = None
     degraded: list[str] = field(default_factory=list)
     admitted: Admitted = field(default_factory=lambda: Admitted((), []))
 
@@ -54,7 +55,8 @@ class Door:
 
     def __init__(self, *limits: Limit) -> None:
         self.desk = Desk()
-        self.admission = Admission(ledger=self.desk.ledger, tracer=NoTracer())
+        self.tracer = NotingTracer()
+        self.admission = Admission(ledger=self.desk.ledger, tracer=self.tracer)
         self.gateway = Gateway("local", "main", limits=limits)
 
     def asking(self) -> Asking:
@@ -143,6 +145,24 @@ async def test_a_refusal_known_already_is_told_at_once() -> None:
         door.admission.admit(cast("Exchange", asking))
 
     assert asking.headers == ['RateLimit-Policy: "calls";q=1000;w=60', 'RateLimit: "calls";r=0;t=28']
+
+
+async def test_only_a_request_that_waits_has_a_span_for_it() -> None:
+    door = Door(calls("one"), calls("two"))
+    for is_first in (True, False):
+        asking = door.asking()
+        asking.span = NotedSpan(SpanName.REQUEST, "", "server", {}, ())
+        entering = asyncio.create_task(door.enter(asking), name="request")
+        await asyncio.sleep(0)
+        door.desk.grant(9)
+        await asyncio.sleep(0)
+        if is_first:
+            door.desk.refuse(retry_after_ms=30_000)
+        with pytest.raises(LimitExceeded):
+            await entering
+        door.desk.pass_time(0.2)
+
+    assert [span.name for span in door.tracer.spans] == [SpanName.ADMIT] * 3
 
 
 async def test_one_new_rule_of_a_gateway_is_enough_for_the_next_request_to_obey_it() -> None:
