@@ -111,7 +111,10 @@ class Admission:
         holdings = known.holdings
         if holdings is None:
             exchange.admitted = Admitted((), [])
-            return self._admit(exchange, known.rules)
+            plan = exchange.received.plan
+            if len(plan) > 1:
+                return self._admit_first(exchange, known.rules)
+            return self._spend(exchange, known.rules, plan[0], [])
         leases = self._ledger.spend(holdings)
         short = len(leases)
         if short == len(holdings):
@@ -146,19 +149,12 @@ class Admission:
             if admitted.leases:
                 self._ledger.confirm(*admitted.leases)
 
-    async def _admit(self, exchange: Exchange, rules: Sequence[Rule]) -> None:
-        """
-        Under limits that are not all the same for every request.
-
-        What the first of several steps is refused for its provider does not keep the others from being tried.
-        """
-        plan = exchange.received.plan
-        if len(plan) == 1:
-            await self._spend(exchange, rules, plan[0], [])
-            return
-        await self._spend(exchange, [rule for rule in rules if not rule.limit.match_providers], plan[0], [])
+    async def _admit_first(self, exchange: Exchange, rules: Sequence[Rule]) -> None:
+        """What the first of several steps is refused for its provider does not keep the others from being tried."""
+        first = exchange.received.plan[0]
+        await self._spend(exchange, [rule for rule in rules if not rule.limit.match_providers], first, [])
         try:
-            await self._spend(exchange, [rule for rule in rules if rule.limit.match_providers], plan[0], [])
+            await self._spend(exchange, [rule for rule in rules if rule.limit.match_providers], first, [])
         except (LimitExceeded, LimiterUnavailable) as error:
             exchange.admitted.first_refusal = error
 
@@ -311,24 +307,25 @@ def _hashed(value: str) -> str:
 
 def limit_headers(admitted: Admitted) -> str:
     """`RateLimit-Policy` and `RateLimit`, one item per limit (IETF draft ratelimit-headers); empty without limits."""
+    if admitted.refused is not None or admitted.returned:
+        return _headers_of_refused(admitted)
+    if not admitted.rules:
+        return ""
+    return _lines(admitted.rules) % tuple(chain.from_iterable(map(_FIGURES, admitted.leases)))
+
+
+def _headers_of_refused(admitted: Admitted) -> str:
+    """What was spent, what would have been, and what refused; a limit is named once."""
     refused = admitted.refused
     if refused is not None and not (admitted.rules or admitted.returned):
         return _lines_of_one(refused[0], int(refused[1].reset_s))
-    rules: tuple[Rule, ...] = admitted.rules
-    figures: Sequence[Leased | Refused] = admitted.leases
-    if refused is not None or admitted.returned:
-        rules, figures = _shown(admitted)
-    return _lines(rules) % tuple(chain.from_iterable(map(_FIGURES, figures))) if rules else ""
-
-
-def _shown(admitted: Admitted) -> tuple[tuple[Rule, ...], Sequence[Leased | Refused]]:
-    """What was spent, what would have been, and what refused; a limit is named once."""
     shown: list[tuple[Rule, Leased | Refused]] = [*zip(admitted.rules, admitted.leases, strict=True)]
     spent = {rule.limit.name for rule in admitted.rules}
     shown += [pair for pair in admitted.returned if pair[0].limit.name not in spent]
-    if admitted.refused is not None:
-        shown.append(admitted.refused)
-    return tuple(rule for rule, _ in shown), [each for _, each in shown]
+    if refused is not None:
+        shown.append(refused)
+    figures = chain.from_iterable(_FIGURES(each) for _, each in shown)
+    return _lines(tuple(rule for rule, _ in shown)) % tuple(figures)
 
 
 @lru_cache(maxsize=_GATEWAYS_REMEMBERED_MAX)
