@@ -12,7 +12,6 @@ from operator import sub
 
 from services.edge.exchange import Exchange
 from services.edge.plan import Step
-from services.edge.record import options_of
 from services.edge.stages.admit import limit_headers
 
 _MARKED = ("resolve", "receive", "admit", "recall")
@@ -22,6 +21,7 @@ _TIMINGS = tuple(
 )
 """By the number of stages that have ended."""
 _to_ms = (1000.0).__mul__
+_END = "\r\n"
 
 
 def own_headers(exchange: Exchange, step: Step, now_s: float) -> bytes:
@@ -40,19 +40,19 @@ def own_headers(exchange: Exchange, step: Step, now_s: float) -> bytes:
 
 def refusal_headers(exchange: Exchange, now_s: float) -> bytes:
     """The same on a refusal, as far as the request has come."""
-    lines = [f"cf-aig-log-id: {exchange.log_id}\r\n", server_timing(exchange, now_s)]
-    event_id = options_of(exchange, None).event_id
-    if event_id:
-        lines.append(_event_line(event_id))
-    if exchange.has("resolved"):
-        lines.append(f"cf-aig-config-version: {exchange.resolved.snapshot.version}\r\n")
-    if exchange.has("recalled"):
-        lines.append(f"cf-aig-cache-status: {exchange.recalled.status}\r\n")
-    if exchange.degraded:
-        lines.append(_degraded_line(exchange))
-    if exchange.has("admitted"):
-        lines.append(limit_headers(exchange.admitted))
-    return "".join(lines).encode("utf-8", "surrogateescape")
+    lines = f"cf-aig-log-id: {exchange.log_id}\r\n{server_timing(exchange, now_s)}"
+    resolved = getattr(exchange, "resolved", None)
+    if resolved is not None:
+        received, recalled = getattr(exchange, "received", None), getattr(exchange, "recalled", None)
+        event_id = (received.plan[0] if received is not None else resolved).options.event_id
+        lines += (
+            f"{_event_line(event_id) if event_id else ''}"
+            f"cf-aig-config-version: {resolved.snapshot.version}\r\n"
+            f"{f'cf-aig-cache-status: {recalled.status}{_END}' if recalled is not None else ''}"
+            f"{_degraded_line(exchange) if exchange.degraded else ''}"
+            f"{limit_headers(exchange.admitted) if hasattr(exchange, 'admitted') else ''}"
+        )
+    return lines.encode("utf-8", "surrogateescape")
 
 
 def _event_line(event_id: str) -> str:

@@ -31,6 +31,7 @@ from services.contracts.limiter.values import (
     LeaseRequest,
     Technique,
 )
+from services.edge.leases.holding import Holding
 from services.edge.leases.lease import Lease
 from services.edge.leases.ledger import TICK_S, LeaseLedger
 from services.edge.leases.values import Admitted, Refused, Unavailable
@@ -253,8 +254,9 @@ class SimulatedEdge:
         self.perform(lambda: self._decide(life), life)
 
     def _decide(self, life: int) -> None:
-        scenario = self._play.scenario
-        decision = self.ledger.spend(self._play.bucket, limit=scenario.limit)
+        holding = self._holding()
+        spent = self.ledger.spend((holding,))
+        decision = spent[0] if spent else self.ledger.refusal(holding)
         if decision is None:
             self._world.waits += 1
             self._play.tasks.add(asyncio.ensure_future(self._wait(life)))
@@ -263,11 +265,15 @@ class SimulatedEdge:
             self._decided(decision, life)
 
     async def _wait(self, life: int) -> None:
-        ledger = self.ledger
-        decision = await ledger.wait(self._play.bucket, limit=self._play.scenario.limit)
+        decision = await self.ledger.wait(self._holding())
         self._world.waits -= 1
         if life == self._life:
             self._decided(decision, life)
+
+    def _holding(self) -> Holding:
+        holding = self.ledger.holding(self._play.bucket, self._play.scenario.limit)
+        assert holding is not None
+        return holding
 
     def _decided(self, decision: Admitted | Refused | Unavailable, life: int) -> None:
         account = self._play.account

@@ -3,7 +3,8 @@ Holding: what this edge has of one bucket. One lease to spend from, one ask unde
 
 Waiting requests are served strictly in their order. One that wants more than a lease holds keeps what it got and
 waits for the next lease; if the limiter then refuses, it gives everything back and those behind it may be served from
-that. A request that goes away leaves no trace.
+that. A request that goes away leaves no trace. So where somebody waits or something is owed, the lease that may be
+spent from, if there is one, has nothing free, and a new request cannot overtake.
 
 No clock, no link: times come in, and what is to be sent is the ledger's business (ledger.py).
 """
@@ -13,10 +14,12 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
+import msgspec
+
 from services.contracts.limiter.values import Bucket
 from services.edge.leases.allowance import OwnSpending
 from services.edge.leases.lease import Lease
-from services.edge.leases.values import Admitted, Decision, Part, Refused, Unavailable
+from services.edge.leases.values import Admitted, Decision, Refused, Unavailable
 
 DEMAND_S = 0.1
 """`ahead` is what the edge will need in this time at its present rate."""
@@ -24,31 +27,29 @@ FIRST_DEMAND_S = 1.0
 """A bucket's first request counts as one in this time: alone it is no reason to ask ahead."""
 
 
-class Waiter:
-    """One request that waits for units. `lacking` is what it does not have yet."""
+class Waiter(msgspec.Struct, eq=False):
+    """One request that waits for units. `lacking` is what it does not have yet, `parts` what it has."""
 
-    __slots__ = ("decision", "gives_up_at_s", "lacking", "parts", "traceparent", "units")
+    holding: Holding
+    units: int
+    lacking: int
+    gives_up_at_s: float
+    traceparent: str
+    decision: asyncio.Future[Decision]
+    parts: tuple[tuple[Lease, int], ...] = ()
 
-    def __init__(self, units: int, *, gives_up_at_s: float, traceparent: str) -> None:
-        self.decision: asyncio.Future[Decision] = asyncio.get_running_loop().create_future()
-        self.units = self.lacking = units
-        self.parts: list[tuple[Lease, int]] = []
-        self.gives_up_at_s = gives_up_at_s
-        self.traceparent = traceparent
-
-    def take(self, lease: Lease, now_s: float) -> None:
-        """As much as it lacks and the lease has."""
-        units = min(self.lacking, lease.free)
-        lease.take(units, now_s)
-        self.parts.append((lease, units))
-        self.lacking -= units
+    def collect(self, lease: Lease) -> None:
+        """All the lease has, which is not enough."""
+        self.parts = (*self.parts, (lease, lease.free))
+        self.lacking -= lease.free
+        lease.free = 0
 
     def put_back(self) -> list[Lease]:
         """Let go of everything; the leases that changed by it."""
         leases = [lease for lease, _ in self.parts]
         for lease, units in self.parts:
             lease.put_back(units)
-        self.parts.clear()
+        self.parts = ()
         self.lacking = self.units
         return leases
 
@@ -119,13 +120,10 @@ class Holding:
             self.demand_since_s = now_s
         return max(0, int(max(self.rate, self.demand)) - waiting)
 
-    def reset_ms(self, now_s: float) -> int:
-        """Counted down since the limiter last said it."""
-        return max(0, int((self.reset_at_s - now_s) * 1000))
-
     def refusal(self, now_s: float) -> Refused:
-        """From memory."""
-        return Refused(max(1, round((self.refused_until_s - now_s) * 1000)), self.reset_ms(now_s))
+        """From memory, counted down since the limiter said it."""
+        retry_after_ms = round((self.refused_until_s - now_s) * 1000)
+        return Refused(max(1, retry_after_ms), max(0.0, self.reset_at_s - now_s))
 
     def is_idle(self, now_s: float, wall_s: float) -> bool:
         """Nothing would be lost with it."""
@@ -136,20 +134,23 @@ class Holding:
 
     def serve(self, now_s: float) -> None:
         """Give what the lease has: first what is owed, then to those who wait, in their order."""
-        lease = self.lease
+        lease, waiters = self.lease, self.waiters
         if lease is None or now_s >= lease.stops_at_s:
             return
         if self.debt:
             self.debt -= lease.charge(self.debt)
-        while self.waiters and lease.free:
-            waiter = self.waiters[0]
+        if waiters and lease.free:
+            lease.used_at_s = now_s
+        reset_s = self.reset_at_s - now_s
+        while waiters and lease.free:
+            waiter = waiters[0]
             if waiter.decision.done():  # cancelled just now; it lets go of what it had by itself
-                self.waiters.popleft()
-                continue
-            waiter.take(lease, now_s)
-            if not waiter.lacking:
-                self.waiters.popleft()
-                waiter.decide(self._admitted(waiter, now_s))
+                waiters.popleft()
+            elif waiter.lacking > lease.free:
+                waiter.collect(lease)
+            else:
+                waiters.popleft()
+                waiter.decision.set_result(self._admitted(waiter, lease, reset_s))
 
     def refuse(self, now_s: float) -> list[Lease]:
         """The limiter has nothing: everybody is refused who cannot be served from what others let go of."""
@@ -161,8 +162,8 @@ class Holding:
             if waiter.decision.done():
                 continue
             if lease is not None and waiter.units <= lease.free and now_s < lease.stops_at_s:
-                waiter.take(lease, now_s)
-                waiter.decide(self._admitted(waiter, now_s))
+                lease.used_at_s = now_s
+                waiter.decision.set_result(self._admitted(waiter, lease, self.reset_at_s - now_s))
             else:
                 waiter.decide(self.refusal(now_s))
         return changed
@@ -182,9 +183,7 @@ class Holding:
             self.waiters.remove(waiter)
         return waiter.put_back()
 
-    def _admitted(self, waiter: Waiter, now_s: float) -> Admitted:
+    def _admitted(self, waiter: Waiter, lease: Lease, reset_s: float) -> Admitted:
         """From here on the units are the request's, not the waiter's."""
-        *before, (lease, _) = waiter.parts
-        earlier: tuple[Part, ...] = tuple(before)
-        waiter.parts.clear()
-        return Admitted(lease, waiter.units, self.remaining + lease.free, self.reset_ms(now_s), earlier)
+        lease.free = free = lease.free - waiter.lacking
+        return Admitted(lease, waiter.units, self.remaining + free, reset_s, waiter.parts)

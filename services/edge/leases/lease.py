@@ -2,8 +2,8 @@
 Lease: the units of one grant, from the edge's side.
 
 A unit is free, then pending (admitted, its request's head not yet written), then spent; or it is given back. The
-four always add up to what was granted. What the limiter is told are the totals `spent` and `returned`, and
-`closed` once nothing can change them any more.
+four always add up to what was granted, so what is pending is not counted but is the rest. What the limiter is told are
+the totals `spent` and `returned`, and `closed` once nothing can change them any more.
 
 Hazard: a lease is spent only until `stops_at_s`, nine tenths of its validity counted from the first ask on a
 clock that runs through a suspend. The limiter lets it expire after the whole, so a clock that runs a little
@@ -40,7 +40,6 @@ class Lease:
         "is_plentiful",
         "limit",
         "low_units",
-        "pending",
         "returned",
         "sent_at_s",
         "sequence",
@@ -55,7 +54,7 @@ class Lease:
         self.sequence = sequence
         self.limit = limit
         self.units = self.free = units
-        self.pending = self.spent = self.returned = 0
+        self.spent = self.returned = 0
         self.is_current = False
         self.is_plentiful = False
         self.low_units = 0
@@ -73,8 +72,8 @@ class Lease:
         lease.stops_at_s = asked_at_s + STOP_AT * valid_s
         lease.give_back_at_s = asked_at_s + GIVE_BACK_AT * valid_s
         lease.used_at_s = now_s
-        lease.low_units = grant.units // 4
         lease.is_plentiful = grant.remaining >= 4 * grant.edges * grant.units
+        lease.low_units = grant.units // 4 if lease.is_plentiful else 0
         return lease
 
     @property
@@ -85,22 +84,14 @@ class Lease:
     @property
     def taken(self) -> int:
         """What requests have of it."""
-        return self.pending + self.spent
-
-    def take(self, units: int, now_s: float) -> None:
-        """Admit a request."""
-        self.free -= units
-        self.pending += units
-        self.used_at_s = now_s
+        return self.units - self.free - self.returned
 
     def confirm(self, units: int) -> None:
         """The request's head is written, or the request has ended."""
-        self.pending -= units
         self.spent += units
 
     def put_back(self, units: int) -> None:
         """The request was not made after all: to be spent again while this is the edge's lease, else given back."""
-        self.pending -= units
         if self.is_current:
             self.free += units
         else:
@@ -121,7 +112,7 @@ class Lease:
 
     def totals(self) -> Totals:
         """What the limiter must know."""
-        return self.spent, self.returned, not self.is_current and not self.pending
+        return self.spent, self.returned, not self.is_current and self.taken == self.spent
 
     def report(self, edge: str) -> Report:
         """The totals as a message."""

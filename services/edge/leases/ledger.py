@@ -1,10 +1,11 @@
 """
 Ledger: the limits of this edge, spent from leases it holds. The edge's half of the protocol in docs/leases.md.
 
-`spend` is the hot path: a few attribute reads, no await, nothing sent. Only when a lease is short does the ledger ask
-the limiter, in batches with whatever else leaves in the same turn of the loop, and only a request that finds nothing
-waits. Reports follow within 20 ms. One tick of 10 ms serves all buckets, and only while there is something to do;
-no task and no timer belongs to a request.
+`spend` is the hot path: a few attribute reads for each limit, no look-up, no await, nothing sent. Only when a lease is
+short does the ledger ask the limiter, in batches with whatever else leaves in the same turn of the loop, and only a
+request that finds nothing waits. What was confirmed is booked by the next tick, all of a lease's as one change, and
+reported with it, within 20 ms. One tick of 10 ms serves all buckets, and only while there is something to do; no task
+and no timer belongs to a request.
 
 An ask is repeated with its sequence until it is answered, and an answer counts only for the ask that is open: so
 lost, doubled, late and reordered messages, and answers of other replicas, do nothing. Given up asks are closed with a
@@ -17,8 +18,10 @@ because the process may have slept since.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from itertools import islice
+from operator import attrgetter
 from typing import assert_never
 
 from services.contracts.limiter.conversation import lease_key
@@ -37,7 +40,7 @@ from services.edge.leases.asks import Asks
 from services.edge.leases.holding import Holding, OpenAsk, Waiter
 from services.edge.leases.lease import UNUSED_S, Lease
 from services.edge.leases.reports import Reports
-from services.edge.leases.values import Admitted, Refused, Source, Unavailable
+from services.edge.leases.values import Admitted, Decision, Refused, Source, Unavailable, parts
 from services.edge.leases.wheel import Wheel
 from services.kit.clock import Clock
 from services.kit.rpc.link import Link, Links
@@ -55,6 +58,7 @@ EVICTED_FROM = 64
 """A new bucket beyond the bound takes the place of one of so many of the oldest."""
 
 _OUT_OF_REACH = "the limiter is out of reach"
+_SPENT = attrgetter("source", "units", "earlier")
 
 
 class LeaseLedger:
@@ -72,8 +76,9 @@ class LeaseLedger:
         self._boottime_s = clock.boottime_s
         self._wall_s = clock.wall_s
         self._holdings_max = holdings_max
+        self._stale: list[Callable[[], None]] = []
         self._holdings: dict[Bucket, Holding] = {}
-        self._waiting: dict[Waiter, Holding] = {}
+        self._confirmed: list[Admitted] = []
         self._reports = Reports()
         self._asks = Asks(edge=edge, links=links, reports=self._reports)
         self._wheel = Wheel()
@@ -86,81 +91,112 @@ class LeaseLedger:
     def __len__(self) -> int:
         return len(self._holdings)
 
+    def subscribe(self, stale: Callable[[], None]) -> None:
+        """
+        Call this when holdings that were given out may not be spent from any more: there is a new snapshot, a limit has
+        changed, or a bucket without a key was forgotten.
+        """
+        self._stale.append(stale)
+
     @property
     def has_work(self) -> bool:
         """`tick` is wanted."""
         return self._work.is_set()
 
-    def spend(self, bucket: Bucket, *, limit: int, units: int = 1) -> Admitted | Refused | None:
-        """Decide from memory; None: the limiter must be asked, `wait` for it."""
+    def holding(self, bucket: Bucket, limit: int) -> Holding | None:
+        """
+        What this edge has of the bucket under that limit: to be spent from at once or, of one without a key, until
+        those who have subscribed are told.
+
+        None when there are too many that cannot go.
+        """
         holding = self._holdings.get(bucket)
         if holding is None:
-            return None
-        now_s = self._boottime_s()
-        holding.demand += units
-        lease = holding.lease
-        if (
-            lease is None
-            or lease.free < units
-            or now_s >= lease.stops_at_s
-            or holding.waiters
-            or limit != holding.limit
-        ):
-            return self._spend_short(holding, limit, units, now_s)
-        lease.free -= units
-        lease.pending += units
-        lease.used_at_s = now_s
-        if lease.free <= lease.low_units:
-            self._go_on(holding, now_s)
-        left_s = holding.reset_at_s - now_s
-        return Admitted(lease, units, holding.remaining + lease.free, int(left_s * 1000) if left_s > 0 else 0)
+            if len(self._holdings) >= self._holdings_max and not self._evict():
+                return None
+            holding = self._holdings[bucket] = Holding(bucket, limit, self._boottime_s())
+        elif holding.limit != limit:
+            self._change(holding, limit, self._boottime_s())
+        return holding
 
-    async def wait(
-        self, bucket: Bucket, *, limit: int, units: int = 1, traceparent: str = ""
-    ) -> Admitted | Refused | Unavailable:
-        """After `spend` said None: ask and wait, while the stream is alive, at most 5 s. Cancelling leaves no trace."""
+    def spend(self, holdings: Iterable[Holding], units: int = 1) -> list[Admitted]:
+        """Take of each, in their order, until one is short: that one may know a `refusal`, or `wait` for it."""
         now_s = self._boottime_s()
-        is_new = bucket not in self._holdings
-        holding = self._holding(bucket, limit, now_s)
+        spent: list[Admitted] = []
+        for holding in holdings:
+            lease = holding.lease
+            if lease is None or now_s >= lease.stops_at_s:
+                break
+            free = lease.free - units
+            if free < 0:
+                break
+            lease.free = free
+            lease.used_at_s = now_s
+            holding.demand += units
+            spent.append(Admitted(lease, units, holding.remaining + free, holding.reset_at_s - now_s))
+            if free <= lease.low_units:
+                self._go_on(holding, now_s)
+        return spent
+
+    def refusal(self, holding: Holding, units: int = 1) -> Refused | None:
+        """Of one that is short, if it is known already; None: the limiter must be asked, `wait` for it."""
+        if units > holding.limit:
+            window_s = holding.bucket.window_s
+            return Refused(window_s * 1000, window_s)
+        now_s = self._boottime_s()
+        if now_s < holding.refused_until_s and not holding.waiters:
+            holding.demand += units
+            return holding.refusal(now_s)
+        return None
+
+    async def wait(self, holding: Holding | None, units: int = 1, *, traceparent: str = "") -> Decision:
+        """
+        Of one that is short: ask and wait, while the stream is alive, at most 5 s. Cancelling leaves no trace.
+
+        What is known already is told at once; where others wait, nothing is.
+        """
         if holding is None:
             return Unavailable("too many buckets wait for the limiter")
-        decision = self.spend(bucket, limit=limit, units=units)
-        if decision is not None:
-            return decision
-        if not is_new:
-            holding.demand -= units  # counted when `spend` was asked before
-        if self._is_out_of_reach(holding, now_s):
-            if holding.is_store_down:
-                self._ask(holding, now_s)
-            return Unavailable(_OUT_OF_REACH)
-        return await self._wait(holding, Waiter(units, gives_up_at_s=now_s + WAIT_S_MAX, traceparent=traceparent))
+        now_s = self._boottime_s()
+        if not holding.waiters or units > holding.limit:
+            known = self.refusal(holding, units) or self._out_of_reach(holding, now_s)
+            if known is not None:
+                return known
+        holding.demand += units
+        decision: asyncio.Future[Decision] = asyncio.get_running_loop().create_future()
+        waiter = Waiter(holding, units, units, now_s + WAIT_S_MAX, traceparent, decision)
+        holding.waiters.append(waiter)
+        if holding.ask is None:
+            self._ask(holding, now_s)
+        try:
+            return await decision
+        except asyncio.CancelledError:
+            self._withdraw(waiter)
+            raise
 
     def spend_degraded(self, bucket: Bucket, *, limit: int, units: int = 1) -> Admitted | Refused:
         """Decide alone, for `failMode: open`: an even share of the limit, less what this edge spent in this window."""
         wall_s = self._wall_s()
-        holding = self._holding(bucket, limit, self._boottime_s())
+        holding = self.holding(bucket, limit)
         if holding is None:
-            return Refused(1000, 1000)
+            return Refused(1000, 1.0)
         taken = holding.lease.taken if holding.lease is not None else 0
         left = share(limit, self._edges) - holding.own.spent(wall_s) - taken
         frees_in_ms = holding.own.frees_in_ms(wall_s)
         if left < units:
-            return Refused(frees_in_ms, frees_in_ms)
+            return Refused(frees_in_ms, frees_in_ms / 1000)
         holding.own.note(units, wall_s)
-        return Admitted(holding.own, units, left - units, frees_in_ms)
+        return Admitted(holding.own, units, left - units, frees_in_ms / 1000)
 
-    def confirm(self, admitted: Admitted) -> None:
-        """The request's head is written, or the request has ended: the units are spent, and may be reported so."""
-        if not admitted.is_open:
-            return
-        admitted.is_open = False
-        if admitted.earlier:
-            for source, units in admitted.parts():
-                source.confirm(units)
-                self._note(source)
-        else:
-            admitted.source.confirm(admitted.units)
-            self._note(admitted.source)
+    def confirm(self, *spent: Admitted) -> None:
+        """The request's head is written, or the request has ended: the units are spent, and the next tick says so."""
+        confirmed = self._confirmed
+        if not confirmed:
+            self._work.set()
+        for admitted in spent:
+            if admitted.is_open:
+                admitted.is_open = False
+                confirmed.append(admitted)
 
     def give_back(self, admitted: Admitted) -> None:
         """The request was not made: another limit refused it, or its client went away."""
@@ -176,6 +212,7 @@ class LeaseLedger:
         """
         if admitted.is_open:
             self._close(admitted, min(actual_units, admitted.units))
+        self._book_confirmed()
         more, admitted.units = actual_units - admitted.units, max(actual_units, admitted.units)
         if more > 0:
             self._charge(admitted.source, more)
@@ -183,6 +220,7 @@ class LeaseLedger:
     def changed(self, limit_of: Callable[[Bucket], int | None]) -> None:
         """A new snapshot: leases of rules that changed go back. `limit_of` a bucket whose rule is gone is None."""
         now_s = self._boottime_s()
+        self._tell_stale()
         for holding in self._holdings.values():
             limit = limit_of(holding.bucket)
             if limit != holding.limit:
@@ -200,11 +238,12 @@ class LeaseLedger:
         now_s = self._boottime_s()
         for lease in self._wheel.due(now_s):
             self._look_at(lease, now_s)
+        self._book_confirmed()
         self._asks.repeat(now_s)
         self._send_reports(now_s)
         self._end_waiting(now_s)
         self._sweep(now_s)
-        if not (self._wheel or self._asks or self._reports or self._waiting):
+        if not (self._wheel or self._asks or self._reports):
             self._work.clear()
 
     async def drain(self) -> None:
@@ -216,6 +255,7 @@ class LeaseLedger:
             self._end_lease(holding)
             self._asks.abandon(holding, began_s)
             self._note_all(holding.give_up("this edge is stopping"))
+        self._book_confirmed()
         while self._reports and self._links.any() is not None and self._boottime_s() < began_s + DRAIN_S_MAX:
             self.tick()
             await asyncio.sleep(TICK_S)
@@ -249,38 +289,20 @@ class LeaseLedger:
         if self._links.any() is None:
             self._give_up(_OUT_OF_REACH)
 
-    def _spend_short(self, holding: Holding, limit: int, units: int, now_s: float) -> Refused | None:
-        if limit != holding.limit:
-            self._change(holding, limit, now_s)
-            return None
-        if units > limit:
-            window_ms = holding.bucket.window_s * 1000
-            return Refused(window_ms, window_ms)
-        if now_s < holding.refused_until_s and not holding.waiters:
-            return holding.refusal(now_s)
-        return None
-
-    async def _wait(self, holding: Holding, waiter: Waiter) -> Admitted | Refused | Unavailable:
-        holding.waiters.append(waiter)
-        self._waiting[waiter] = holding
-        self._ask(holding, self._boottime_s())
-        try:
-            return await waiter.decision
-        except asyncio.CancelledError:
-            self._withdraw(holding, waiter)
-            raise
-        finally:
-            del self._waiting[waiter]
-
-    def _withdraw(self, holding: Holding, waiter: Waiter) -> None:
+    def _withdraw(self, waiter: Waiter) -> None:
+        holding = waiter.holding
         if waiter.decision.done() and not waiter.decision.cancelled():
             decision = waiter.decision.result()
             if isinstance(decision, Admitted):
                 self.give_back(decision)
             return
+        self._let_go(holding, waiter, self._boottime_s())
+
+    def _let_go(self, holding: Holding, waiter: Waiter, now_s: float) -> None:
+        """It waits no longer; those behind it may be served from what it had."""
         self._note_all(holding.withdraw(waiter))
-        holding.serve(self._boottime_s())
-        self._go_on(holding, self._boottime_s())
+        holding.serve(now_s)
+        self._go_on(holding, now_s)
 
     def _take(self, holding: Holding, ask: OpenAsk, answer: LeaseAnswer, now_s: float) -> None:
         """The answer to the open ask."""
@@ -310,7 +332,8 @@ class LeaseLedger:
         lease = Lease.granted(grant, limit=holding.limit, asked_at_s=ask.first_at_s, now_s=now_s)
         holding.lease = lease
         holding.remaining = grant.remaining
-        holding.reset_at_s = now_s + grant.reset_ms / 1000
+        # Not before the lease stops: whoever spends of it is told a time to come, the same in whole seconds.
+        holding.reset_at_s = max(now_s + grant.reset_ms / 1000, lease.stops_at_s)
         self._edges = grant.edges
         if now_s >= lease.stops_at_s:
             self._end_lease(holding)
@@ -374,13 +397,14 @@ class LeaseLedger:
         self._asks.abandon(holding, now_s)
         holding.limit = limit
         holding.refused_until_s = 0.0
+        self._tell_stale()
         self._work.set()
         self._go_on(holding, now_s)
 
     def _close(self, admitted: Admitted, used_units: int) -> None:
         """Spend so many of the admitted units and put the others back."""
         admitted.is_open = False
-        for source, units in admitted.parts():
+        for source, units in parts(admitted.source, admitted.units, admitted.earlier):
             used = min(units, used_units)
             used_units -= used
             source.confirm(used)
@@ -401,19 +425,27 @@ class LeaseLedger:
             self._go_on(holding, now_s)
 
     def _charge(self, admitted_from: Source, units: int) -> None:
-        now_s = self._boottime_s()
         if isinstance(admitted_from, OwnSpending):
             admitted_from.note(units, self._wall_s())
         if not isinstance(admitted_from, Lease):
             return
-        holding = self._holding(admitted_from.bucket, admitted_from.limit, now_s)
+        holding = self.holding(admitted_from.bucket, admitted_from.limit)
         if holding is None:
             return
+        now_s = self._boottime_s()
         holding.debt += units
         holding.serve(now_s)
         if holding.lease is not None:
             self._note(holding.lease)
         self._go_on(holding, now_s)
+
+    def _book_confirmed(self) -> None:
+        """All confirmations since the last tick, as one change of each lease."""
+        confirmed, self._confirmed = self._confirmed, []
+        for (source, units, earlier), count in Counter(map(_SPENT, confirmed)).items():
+            for part, part_units in parts(source, units, earlier):
+                part.confirm(part_units * count)
+                self._note(part)
 
     def _note(self, source: Source) -> None:
         if isinstance(source, Lease) and not source.is_noted:
@@ -431,45 +463,37 @@ class LeaseLedger:
                 report = lease.report(self._edge)
                 link.send(report, key=lease_key(report))
 
-    def _is_out_of_reach(self, holding: Holding, now_s: float) -> bool:
-        if holding.is_store_down or self._is_draining:
-            return True
-        return self._links.any() is None and now_s >= self._connects_until_s
+    def _out_of_reach(self, holding: Holding, now_s: float) -> Unavailable | None:
+        if holding.is_store_down:
+            self._ask(holding, now_s)
+        is_unlinked = self._links.any() is None and now_s >= self._connects_until_s
+        return Unavailable(_OUT_OF_REACH) if holding.is_store_down or self._is_draining or is_unlinked else None
 
     def _give_up(self, reason: str) -> None:
         for holding in self._asks.holdings():
             self._note_all(holding.give_up(reason))
 
     def _end_waiting(self, now_s: float) -> None:
-        """Nobody waits for a limiter that is not there, nor too long for one that is."""
-        if not self._waiting:
+        """
+        Nobody waits for a limiter that is not there, nor too long for one that is.
+
+        Who waits does so for an open ask, and the first in a line has waited longest.
+        """
+        if not self._asks:
             return
         if self._links.any() is None and now_s >= self._connects_until_s:
             self._give_up(_OUT_OF_REACH)
-        for waiter, holding in self._waiting.items():
-            if now_s < waiter.gives_up_at_s:
-                return
-            if waiter.decision.done():
-                continue
-            self._note_all(holding.withdraw(waiter))
-            waiter.decide(Unavailable("the limiter did not answer in time"))
-
-    def _holding(self, bucket: Bucket, limit: int, now_s: float) -> Holding | None:
-        """The bucket's, a new one if need be; None when there are too many that cannot go."""
-        holding = self._holdings.get(bucket)
-        if holding is None:
-            if len(self._holdings) >= self._holdings_max and not self._evict():
-                return None
-            holding = self._holdings[bucket] = Holding(bucket, limit, now_s)
-        elif holding.limit != limit:
-            self._change(holding, limit, now_s)
-        return holding
+        for holding in self._asks.holdings():
+            while holding.waiters and now_s >= holding.waiters[0].gives_up_at_s:
+                waiter = holding.waiters[0]
+                self._let_go(holding, waiter, now_s)
+                waiter.decide(Unavailable("the limiter did not answer in time"))
 
     def _evict(self) -> bool:
         for holding in islice(self._holdings.values(), EVICTED_FROM):
             if holding.ask is None:
                 self._end_lease(holding)
-                del self._holdings[holding.bucket]
+                self._forget(holding)
                 return True
         return False
 
@@ -480,6 +504,17 @@ class LeaseLedger:
         self._sweeps_at_s = now_s + SWEEP_EVERY_S
         wall_s = self._wall_s()
         for holding in list(islice(self._holdings.values(), SWEPT_MAX)):
-            del self._holdings[holding.bucket]
-            if not holding.is_idle(now_s, wall_s):
+            if holding.is_idle(now_s, wall_s):
+                self._forget(holding)
+            else:
+                del self._holdings[holding.bucket]
                 self._holdings[holding.bucket] = holding
+
+    def _forget(self, holding: Holding) -> None:
+        del self._holdings[holding.bucket]
+        if not holding.bucket.key_values:
+            self._tell_stale()
+
+    def _tell_stale(self) -> None:
+        for stale in self._stale:
+            stale()

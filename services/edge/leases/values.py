@@ -31,28 +31,25 @@ class Admitted(msgspec.Struct, eq=False):
     """
     Units spent for a request.
 
-    `remaining` is what this edge last knew to be left: at the grant, plus what its lease still has. `earlier` are
-    parts taken from leases before the last one, for requests that want more than one lease holds.
+    `remaining` is what this edge last knew to be left: at the grant, plus what its lease still has. `reset_s`: until
+    more comes back by itself. `earlier` are parts taken from leases before the last one, for requests that want more
+    than one lease holds.
     """
 
     source: Source
     units: int
     remaining: int
-    reset_ms: int
+    reset_s: float
     earlier: tuple[Part, ...] = ()
     is_open: bool = True
-
-    def parts(self) -> tuple[Part, ...]:
-        """Every source and how much came from it."""
-        own = self.units - sum(units for _, units in self.earlier)
-        return (*self.earlier, (self.source, own))
 
 
 class Refused(msgspec.Struct, frozen=True):
     """The limit is used up; asking again makes sense after `retry_after_ms`."""
 
     retry_after_ms: int
-    reset_ms: int
+    reset_s: float
+    remaining: int = 0
 
 
 class Unavailable(msgspec.Struct, frozen=True):
@@ -62,3 +59,8 @@ class Unavailable(msgspec.Struct, frozen=True):
 
 
 Decision = Admitted | Refused | Unavailable
+
+
+def parts(source: Source, units: int, earlier: tuple[Part, ...]) -> tuple[Part, ...]:
+    """Every source of so many admitted units, and how much came from it."""
+    return (*earlier, (source, units - sum(taken for _, taken in earlier)))

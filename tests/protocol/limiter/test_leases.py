@@ -16,7 +16,7 @@ import pytest
 from services.contracts.limiter.conversation import LEASE
 from services.contracts.limiter.values import Bucket
 from services.edge.leases.ledger import LeaseLedger
-from services.edge.leases.values import Admitted, Refused, Unavailable
+from services.edge.leases.values import Admitted, Decision
 from services.kit.clock import SystemClock
 from services.kit.health import Dependencies
 from services.kit.rpc.local import local_links
@@ -41,9 +41,12 @@ class Field:
 
     async def request(self, ledger: LeaseLedger, bucket: Bucket, limit: int) -> str:
         """One request: decided, and its head written a moment later."""
-        decision: Admitted | Refused | Unavailable | None = ledger.spend(bucket, limit=limit)
+        holding = ledger.holding(bucket, limit)
+        assert holding is not None
+        spent = ledger.spend((holding,))
+        decision: Decision | None = spent[0] if spent else ledger.refusal(holding)
         if decision is None:
-            decision = await ledger.wait(bucket, limit=limit)
+            decision = await ledger.wait(holding)
         if isinstance(decision, Admitted):
             await asyncio.sleep(0)
             ledger.confirm(decision)

@@ -21,12 +21,11 @@ from services.contracts.limiter.values import (
     StoreDown,
 )
 from services.edge.leases.ledger import LeaseLedger
-from services.edge.leases.values import Admitted, Refused, Unavailable
+from services.edge.leases.values import Admitted, Decision, Refused
 from tests.fakes.clock import FakeClock
 
 BUCKET = Bucket("local", "main", "calls", "fixed", 60)
 LIMIT = 1000
-Outcome = Admitted | Refused | Unavailable
 
 
 class DeskLink:
@@ -123,7 +122,16 @@ class Desk:
         self.ledger.opened(link)
 
     def spend(self, units: int = 1, *, limit: int = LIMIT, bucket: Bucket = BUCKET) -> Admitted | Refused | None:
-        return self.ledger.spend(bucket, limit=limit, units=units)
+        """What is told at once; None: it would have to wait."""
+        holding = self.ledger.holding(bucket, limit)
+        assert holding is not None
+        spent = self.ledger.spend((holding,), units)
+        return spent[0] if spent else self.ledger.refusal(holding, units)
+
+    async def wait(
+        self, units: int = 1, *, limit: int = LIMIT, bucket: Bucket = BUCKET, traceparent: str = ""
+    ) -> Decision:
+        return await self.ledger.wait(self.ledger.holding(bucket, limit), units, traceparent=traceparent)
 
     def spend_many(self, count: int) -> list[Admitted]:
         admitted = [self.spend() for _ in range(count)]
@@ -132,10 +140,10 @@ class Desk:
 
     async def waits(
         self, units: int = 1, *, limit: int = LIMIT, bucket: Bucket = BUCKET, traceparent: str = ""
-    ) -> asyncio.Task[Outcome]:
+    ) -> asyncio.Task[Decision]:
         """A request that waits; it has begun to when this returns."""
         task = asyncio.create_task(
-            self.ledger.wait(bucket, limit=limit, units=units, traceparent=traceparent), name="request"
+            self.wait(units, limit=limit, bucket=bucket, traceparent=traceparent), name="request"
         )
         await asyncio.sleep(0)
         return task
@@ -149,7 +157,7 @@ class Desk:
         return admitted
 
 
-async def outcome(task: asyncio.Task[Outcome]) -> Outcome:
+async def outcome(task: asyncio.Task[Decision]) -> Decision:
     """What it was told; fails if it still waits."""
     await asyncio.sleep(0)
     await asyncio.sleep(0)
@@ -157,7 +165,7 @@ async def outcome(task: asyncio.Task[Outcome]) -> Outcome:
     return task.result()
 
 
-async def outcomes(tasks: Sequence[asyncio.Task[Outcome]]) -> list[str]:
+async def outcomes(tasks: Sequence[asyncio.Task[Decision]]) -> list[str]:
     """Class names, `waits` for those that still do."""
     await asyncio.sleep(0)
     await asyncio.sleep(0)

@@ -6,7 +6,7 @@ import pytest
 
 from services.contracts.limiter.values import Refusal, ReportAck
 from services.edge.leases.values import Admitted, Refused, Unavailable
-from tests.unit.edge.leases.desk import BUCKET, LIMIT, Desk, outcome, outcomes
+from tests.unit.edge.leases.desk import BUCKET, Desk, outcome, outcomes
 
 
 @pytest.fixture
@@ -262,7 +262,7 @@ async def test_when_no_replica_is_left_nobody_waits(desk: Desk) -> None:
     desk.lose(desk.a, desk.b)
 
     assert isinstance(await outcome(request), Unavailable)
-    assert isinstance(await desk.ledger.wait(BUCKET, limit=LIMIT), Unavailable)
+    assert isinstance(await desk.wait(), Unavailable)
 
 
 async def test_a_lease_is_spent_on_while_the_limiter_is_away(desk: Desk) -> None:
@@ -331,7 +331,7 @@ async def test_a_store_that_is_down_everywhere_is_out_of_reach_until_it_answers_
     desk.store_down()
     desk.store_down()
     assert isinstance(await outcome(request), Unavailable)
-    assert isinstance(await desk.ledger.wait(BUCKET, limit=LIMIT), Unavailable)
+    assert isinstance(await desk.wait(), Unavailable)
     desk.pass_time(0.3)
     desk.grant(2)
 

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from services.contracts.limiter.values import Ask, Bucket
-from services.edge.leases.values import Admitted, Refused, Unavailable
+from services.edge.leases.values import Admitted, Refused, Unavailable, parts
 from tests.unit.edge.leases.desk import BUCKET, LIMIT, Desk, cancel, outcome, outcomes
 
 
@@ -40,7 +40,7 @@ async def test_a_grant_lets_a_waiting_request_go_on(desk: Desk) -> None:
 
     admitted = await outcome(request)
     assert isinstance(admitted, Admitted)
-    assert (admitted.units, admitted.remaining, admitted.reset_ms) == (1, 499, 30_000)
+    assert (admitted.units, admitted.remaining, admitted.reset_s) == (1, 499, 30)
 
 
 async def test_a_lease_is_spent_without_asking(desk: Desk) -> None:
@@ -55,7 +55,7 @@ async def test_the_reset_is_counted_down(desk: Desk) -> None:
     await desk.with_lease(7)
     desk.pass_time(0.05)
 
-    assert desk.spend_many(1)[0].reset_ms in (29_949, 29_950)
+    assert desk.spend_many(1)[0].reset_s == pytest.approx(29.95)
 
 
 async def test_waiting_requests_are_served_in_their_order(desk: Desk) -> None:
@@ -88,7 +88,7 @@ async def test_a_request_for_more_than_a_lease_holds_collects_from_several(desk:
 
     admitted = await outcome(request)
     assert isinstance(admitted, Admitted)
-    assert [units for _, units in admitted.parts()] == [7, 3]
+    assert [units for _, units in parts(admitted.source, admitted.units, admitted.earlier)] == [7, 3]
     desk.ledger.confirm(admitted)
     desk.pass_time(0.02)
     assert desk.totals == [(1, 7, 0, True), (2, 3, 0, False)]
@@ -97,14 +97,14 @@ async def test_a_request_for_more_than_a_lease_holds_collects_from_several(desk:
 async def test_a_request_for_more_than_the_limit_is_refused_at_once(desk: Desk) -> None:
     await desk.with_lease(7)
 
-    assert desk.spend(LIMIT + 1) == Refused(60_000, 60_000)
+    assert desk.spend(LIMIT + 1) == Refused(60_000, 60)
 
 
 async def test_a_refusal_is_told_to_everybody_who_waits(desk: Desk) -> None:
     requests = [await desk.waits() for _ in range(3)]
     desk.refuse(retry_after_ms=80, reset_ms=9_000)
 
-    assert [await outcome(request) for request in requests] == [Refused(80, 9_000)] * 3
+    assert [await outcome(request) for request in requests] == [Refused(80, 9)] * 3
 
 
 async def test_a_refusal_is_answered_from_memory_until_its_time(desk: Desk) -> None:
@@ -172,6 +172,35 @@ async def test_a_request_served_in_the_moment_its_patience_ends_keeps_its_unit(d
     assert desk.spend() is None
 
 
+async def test_what_a_request_had_that_waited_too_long_serves_those_behind_it(desk: Desk) -> None:
+    first = await desk.waits(10)
+    desk.pass_time(4.95)
+    desk.grant(7)
+    second = await desk.waits(5)
+    assert await outcomes([first, second]) == ["waits", "waits"]
+    desk.pass_time(0.1)
+
+    assert await outcomes([first, second]) == ["Unavailable", "Admitted"]
+
+
+@pytest.mark.parametrize("change", ["a new snapshot", "another limit", "idle"])
+async def test_who_keeps_a_holding_is_told_when_it_is_stale(desk: Desk, change: str) -> None:
+    told: list[str] = []
+    desk.ledger.confirm(await desk.with_lease(5))
+    desk.ledger.subscribe(lambda: told.append(change))
+    match change:
+        case "a new snapshot":
+            desk.ledger.changed({BUCKET: LIMIT}.get)
+        case "another limit":
+            desk.spend(limit=LIMIT + 1)
+        case _:
+            for _ in range(70):
+                desk.acknowledge()
+                desk.pass_time(1.0)
+
+    assert told == [change]
+
+
 async def test_own_demand_is_asked_for_ahead(desk: Desk) -> None:
     await desk.with_lease(44, remaining=0)
     for _ in range(10):
@@ -236,7 +265,7 @@ async def test_a_snapshot_gives_back_leases_of_rules_that_changed_and_no_others(
     desk.pass_time(0.02)
 
     assert isinstance(desk.spend(), Admitted)
-    assert [(report.bucket.limit_name, report.returned) for report in desk.reports] == [("calls", 0), ("tokens", 4)]
+    assert {report.bucket.limit_name: report.returned for report in desk.reports} == {"calls": 0, "tokens": 4}
 
 
 async def test_a_raised_limit_ends_a_refusal(desk: Desk) -> None:
@@ -266,7 +295,7 @@ async def test_stopping_gives_everything_back_and_waits_for_the_limiter_to_know(
     await draining
 
     assert desk.totals[-1] == (1, 1, 4, True)
-    assert isinstance(await desk.ledger.wait(BUCKET, limit=LIMIT), Unavailable)
+    assert isinstance(await desk.wait(), Unavailable)
 
 
 async def test_stopping_does_not_wait_for_a_limiter_that_is_not_there(desk: Desk) -> None:
@@ -305,4 +334,4 @@ async def test_when_every_bucket_waits_a_new_one_is_not_taken() -> None:
     for number in range(2):
         await desk.waits(bucket=Bucket("local", "main", "calls", "fixed", 60, (str(number),)))
 
-    assert isinstance(await desk.ledger.wait(BUCKET, limit=LIMIT), Unavailable)
+    assert isinstance(await desk.wait(), Unavailable)
