@@ -13,6 +13,7 @@ from typing import Final, Literal, Protocol
 import msgspec
 
 from services.dialects.alike import Alike
+from services.dialects.codings import BoundedDecoder
 from services.dialects.fields import TEXT, FieldReader, NotJson
 from services.dialects.frames import FrameScanner
 from services.dialects.sse import SseScanner
@@ -68,6 +69,21 @@ class Body(Protocol):
         """Something was not read: the tally may lack text and usage."""
         ...
 
+    @property
+    def can_tell_end(self) -> bool:
+        """Whether a missing end would be noticed."""
+        ...
+
+    @property
+    def is_document(self) -> bool:
+        """It is at its end when it can be read."""
+        ...
+
+    @property
+    def size_bytes(self) -> int:
+        """Of what has come, as it came."""
+        ...
+
     def feed(self, chunk: bytes) -> None:
         """The next bytes."""
         ...
@@ -77,10 +93,48 @@ class Body(Protocol):
         ...
 
 
+class CodedBody:
+    """A body in a content coding; what it holds is read by the body behind it."""
+
+    def __init__(self, body: Body, decoder: BoundedDecoder) -> None:
+        self._body = body
+        self._decoder = decoder
+        self.is_document = body.is_document
+        self.size_bytes = 0
+
+    @property
+    def is_malformed(self) -> bool:
+        return self._body.is_malformed
+
+    @property
+    def is_mid_event(self) -> bool:
+        return self._body.is_mid_event
+
+    @property
+    def is_unread(self) -> bool:
+        return self._decoder.is_blind or self._body.is_unread
+
+    @property
+    def can_tell_end(self) -> bool:
+        return not self._decoder.is_blind
+
+    def feed(self, chunk: bytes) -> None:
+        self.size_bytes += len(chunk)
+        decoded = self._decoder.feed(chunk)
+        if decoded:
+            self._body.feed(decoded)
+
+    def finish(self) -> None:
+        self._body.finish()
+
+
 class EventsBody:
     """`text/event-stream`."""
 
-    __slots__ = ("_alike", "_is_json", "_reader", "_scanner", "_tally", "is_malformed")
+    __slots__ = ("_alike", "_is_json", "_reader", "_scanner", "_tally", "is_malformed", "size_bytes")
+
+    can_tell_end = True
+    is_document = False
 
     def __init__(self, tally: Tally, reader: FieldReader) -> None:
         self._tally = tally
@@ -89,6 +143,7 @@ class EventsBody:
         self._is_json = tally.form.are_events_json
         self._alike = Alike(tally.form.event_text)
         self.is_malformed = False
+        self.size_bytes = 0
 
     @property
     def is_mid_event(self) -> bool:
@@ -99,16 +154,11 @@ class EventsBody:
         return self._scanner.oversized_count > 0
 
     def feed(self, chunk: bytes) -> None:
-        if self._scanner.is_clean:
-            text_bytes = self._alike.chunk_text_bytes(chunk)
-            if text_bytes >= 0:
-                self._tally.text_bytes += text_bytes
-                return
+        self.size_bytes += len(chunk)
+        if self._scanner.is_clean and self._alike.takes(chunk):
+            return
         for name, payload in self._scanner.feed(chunk):
-            text_bytes = self._alike.text_bytes(payload)
-            if text_bytes >= 0:
-                self._tally.text_bytes += text_bytes
-            else:
+            if not self._alike.takes_payload(payload):
                 self._read(name, payload)
 
     def finish(self) -> None:
@@ -117,6 +167,7 @@ class EventsBody:
         for name, payload in self._scanner.finish():
             self._read(name, payload)
         self.is_malformed = is_malformed
+        self._tally.text_bytes += self._alike.text_bytes
 
     def _read(self, name: bytes, payload: bytes) -> None:
         if not self._is_json:
@@ -146,26 +197,27 @@ class EventsBody:
 class DocumentBody:
     """One JSON document: an object, or the array that Gemini streams without `alt=sse`."""
 
+    can_tell_end = True
+    is_document = True
+    is_malformed = False
+    is_mid_event = False
+    is_unread = False
+    size_bytes = 0
+
     def __init__(self, tally: Tally, reader: FieldReader, array_reader: FieldReader) -> None:
         self._tally = tally
         self._reader = reader
         self._array_reader = array_reader
-        self._document = bytearray()
+        self._document: bytes | bytearray = b""
         self._tail: bytearray | None = None
-        self.is_malformed = False
-        self.is_mid_event = False
-        self.is_unread = False
 
     def feed(self, chunk: bytes) -> None:
-        if self._tail is not None:
-            self._tail += chunk
-            if len(self._tail) > 4 * _END_BYTES:
-                del self._tail[:-_END_BYTES]
-            return
-        self._document += chunk
-        if len(self._document) > DOCUMENT_BYTES_MAX:
-            self._tail = self._document[-_END_BYTES:]
-            del self._document[_END_BYTES:]
+        self.size_bytes += len(chunk)
+        if self.size_bytes == len(chunk) <= DOCUMENT_BYTES_MAX:
+            # Most documents come in one piece, which is read as it is.
+            self._document = chunk
+        else:
+            self._add(chunk)
 
     def finish(self) -> None:
         if self._tail is None:
@@ -175,9 +227,22 @@ class DocumentBody:
         for end in (self._document, self._tail):
             self._search(bytes(end))
 
+    def _add(self, chunk: bytes) -> None:
+        if self._tail is not None:
+            self._tail += chunk
+            if len(self._tail) > 4 * _END_BYTES:
+                del self._tail[:-_END_BYTES]
+            return
+        if not isinstance(self._document, bytearray):
+            self._document = bytearray(self._document)
+        self._document += chunk
+        if len(self._document) > DOCUMENT_BYTES_MAX:
+            self._tail = self._document[-_END_BYTES:]
+            del self._document[_END_BYTES:]
+
     def _read(self, document: bytes) -> None:
         try:
-            if document[:1] != b"{" and document.lstrip()[:1] == b"[":
+            if not document.startswith(b"{") and document.lstrip().startswith(b"["):
                 for found in self._array_reader.read_list(document):
                     self._tally.note(found)
             elif document:
@@ -204,18 +269,23 @@ class DocumentBody:
 class LinesBody:
     """One JSON document a line."""
 
+    can_tell_end = True
+    is_document = False
+
     def __init__(self, tally: Tally, reader: FieldReader) -> None:
         self._tally = tally
         self._reader = reader
         self._pending = b""
         self.is_malformed = False
         self.is_unread = False
+        self.size_bytes = 0
 
     @property
     def is_mid_event(self) -> bool:
         return bool(self._pending)
 
     def feed(self, chunk: bytes) -> None:
+        self.size_bytes += len(chunk)
         *lines, self._pending = (self._pending + chunk).split(b"\n")
         for line in lines:
             self._read(line)
@@ -238,6 +308,8 @@ class LinesBody:
 class FramesBody:
     """Amazon's binary event stream."""
 
+    can_tell_end = True
+    is_document = False
     is_malformed = False
     is_mid_event = False
 
@@ -245,12 +317,14 @@ class FramesBody:
         self._tally = tally
         self._reader = reader
         self._scanner = FrameScanner()
+        self.size_bytes = 0
 
     @property
     def is_unread(self) -> bool:
         return self._scanner.is_broken
 
     def feed(self, chunk: bytes) -> None:
+        self.size_bytes += len(chunk)
         for frame in self._scanner.feed(chunk):
             if frame.is_exception:
                 self._tally.is_error = True

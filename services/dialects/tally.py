@@ -9,8 +9,9 @@ an answer that reports nothing is estimated by it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Final
+
+import msgspec
 
 from services.dialects.fields import TEXT, FieldReader, Found
 from services.dialects.formats import Format, Paths
@@ -22,10 +23,7 @@ CACHE_READ: Final = "cache_read"
 CACHE_WRITE: Final = "cache_write"
 REASONING: Final = "reasoning"
 TOTAL: Final = "total"
-_COUNTS: Final = frozenset({INPUT, INPUT_BESIDE, OUTPUT, CACHE_READ, CACHE_WRITE, REASONING, TOTAL})
-
-# A count beyond this is nobody's token count.
-_COUNT_MAX: Final = 1_000_000_000_000
+COUNTS: Final = (INPUT, INPUT_BESIDE, OUTPUT, CACHE_READ, CACHE_WRITE, REASONING, TOTAL)
 
 # Work that has been accepted and goes on: this answer is not its bill.
 _PENDING: Final = frozenset({"starting", "processing", "queued", "in_progress"})
@@ -33,12 +31,13 @@ _PENDING: Final = frozenset({"starting", "processing", "queued", "in_progress"})
 
 def event_reader(form: Format) -> FieldReader:
     """Reads the events of a stream in that format."""
-    return FieldReader(_paths(form, form.event_text) | {"finish": form.finish, "type": form.event_type})
+    paths = _paths(form, form.event_text) | {"finish": form.finish, "type": form.event_type}
+    return FieldReader(paths, counts=COUNTS)
 
 
 def whole_reader(form: Format) -> FieldReader:
     """Reads an answer in that format that is one document."""
-    return FieldReader(_paths(form, form.whole_text) | {"status": form.status})
+    return FieldReader(_paths(form, form.whole_text) | {"status": form.status}, counts=COUNTS)
 
 
 def _paths(form: Format, text: Paths) -> dict[str, Paths]:
@@ -57,12 +56,12 @@ def _paths(form: Format, text: Paths) -> dict[str, Paths]:
     }
 
 
-@dataclass(slots=True)
-class Tally:
+class Tally(msgspec.Struct):
     """Adds up one answer."""
 
     form: Format
-    counts: dict[str, int] = field(default_factory=dict)
+    counts: Found = {}  # msgspec gives each its own
+    """Among other slots, those that are counts."""
     text_bytes: int = 0
     model: str = ""
     is_terminal_seen: bool = False
@@ -71,12 +70,15 @@ class Tally:
 
     def note(self, found: Found, event_name: str = "") -> None:
         """One event, or the one document."""
-        text_bytes = found.pop(TEXT, 0)
-        self.text_bytes += text_bytes
+        self.text_bytes += found.pop(TEXT, 0)
+        kind = event_name
         if found:
-            self._note_counts(found)
             self._note_state(found)
-        kind = found.get("type") or event_name
+            kind = found.get("type") or event_name
+            if self.counts:
+                self._note_counts(found)
+            else:
+                self.counts = found
         if kind:
             self._note_kind(kind)
 
@@ -90,17 +92,14 @@ class Tally:
 
     def _note_counts(self, found: Found) -> None:
         counts = self.counts
-        for slot, count in found.items():
-            if slot not in _COUNTS:
-                continue
-            if type(count) is float and count.is_integer():
-                count = int(count)
-            if type(count) is int and 0 <= count <= _COUNT_MAX and (count or slot not in counts):
+        for slot in found.keys() & COUNTS:
+            count = found[slot]
+            if count or slot not in counts:
                 counts[slot] = count
 
     def _note_state(self, found: Found) -> None:
         model = found.get("model")
-        if isinstance(model, str) and model:
+        if model and type(model) is str:
             self.model = model
         if found.get("error"):
             self.is_error = True

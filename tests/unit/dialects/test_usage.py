@@ -573,16 +573,30 @@ def test_embedded_files_count_as_what_a_model_sees_of_them() -> None:
     assert facts(*MESSAGES, member).size_bytes < 5_000
 
 
+def learn(ratios: RatioTable, model: str, text_bytes: int, tokens_out: int) -> None:
+    ratios.learn(model, size_bytes=0, tokens_in=0, text_bytes=text_bytes, tokens_out=tokens_out)
+
+
 def test_ratios_ignore_samples_that_are_no_text_and_stay_bounded() -> None:
-    ratios = RatioTable(models_max=1)
-    ratios.learn("m", "out", 10_000, 10)
-    ratios.learn("m", "out", 9, 3)
-    assert ratios.bytes_per_token("m", "out") == 4.0
+    ratios = RatioTable(models_max=2)
+    learn(ratios, "m", 10_000, 10)
+    learn(ratios, "m", 9, 3)
+    assert ratios.tokens_out("m", 400) == 100
 
-    ratios.learn("m", "out", 200, 100)
-    ratios.learn("n", "out", 300, 100)
-    ratios.learn("o", "out", 500, 100)
+    learn(ratios, "m", 200, 100)
+    learn(ratios, "n", 300, 100)
+    learn(ratios, "o", 500, 100)
 
-    assert ratios.bytes_per_token("m", "out") == 4.0
-    assert ratios.bytes_per_token("n", "out") == 3.0
-    assert ratios.tokens("o", "out", 11) == 3
+    assert ratios.tokens_out("m", 400) == 100
+    assert ratios.tokens_out("n", 300) == 100
+    assert ratios.tokens_out("o", 11) == 3
+
+
+def test_the_ratios_of_a_request_and_of_its_answer_are_apart_and_move_by_a_tenth() -> None:
+    ratios = RatioTable()
+    ratios.learn("m", size_bytes=800, tokens_in=100, text_bytes=200, tokens_out=100)
+    assert (ratios.tokens_in("m", 800), ratios.tokens_out("m", 200)) == (100, 100)
+
+    ratios.learn("m", size_bytes=1_600, tokens_in=100, text_bytes=7, tokens_out=7)
+
+    assert (ratios.tokens_in("m", 880), ratios.tokens_out("m", 200)) == (100, 100)
