@@ -246,7 +246,7 @@ class DocumentBody:
                 for found in self._array_reader.read_list(document):
                     self._tally.note(found)
             elif document:
-                self._tally.note(self._reader.read(document))
+                self._tally.note_whole(self._reader.read(document))
             self._tally.is_terminal_seen = bool(document)
         except NotJson:
             self.is_unread = True
@@ -261,7 +261,7 @@ class DocumentBody:
             text = end[at + len(mark) :].decode("utf-8", "replace").lstrip()
             try:
                 usage, _ = json.JSONDecoder().raw_decode(text)
-                self._tally.note(self._reader.read(msgspec.json.encode({root: usage})))
+                self._tally.note_whole(self._reader.read(msgspec.json.encode({root: usage})))
             except (ValueError, RecursionError):
                 continue
 

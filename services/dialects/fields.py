@@ -90,9 +90,7 @@ class FieldReader:
     def read(self, document: bytes) -> Found:
         """The slots of one JSON object; none of a document that is no object. Raises NotJson."""
         try:
-            found: Found = {}
-            self._level.collect([self._one.decode(document)], found)
-            return found
+            return self._found(self._one.decode(document))
         except (msgspec.ValidationError, _SeveralAnswers):
             return self._read_slowly(_checked(document))
         except _UNREADABLE as error:
@@ -101,15 +99,21 @@ class FieldReader:
     def read_list(self, document: bytes) -> list[Found]:
         """The slots of each item of a JSON array; none of a document that is no array. Raises NotJson."""
         try:
-            items = self._many.decode(document)
-            founds: list[Found] = [{} for _ in items]
-            for item, found in zip(items, founds, strict=True):
-                self._level.collect([item], found)
-            return founds
+            return list(map(self._found, self._many.decode(document)))
         except (msgspec.ValidationError, _SeveralAnswers):
             return [self._read_slowly(raw) for raw in _items(_checked(document))]
         except _UNREADABLE as error:
             raise NotJson(type(error).__name__) from error
+
+    def _found(self, item: Any) -> Found:
+        found: Found = {}
+        try:
+            self._level.collect([item], found)
+        except AttributeError:
+            found.clear()
+            _fill_nulls(self._root, item)
+            self._level.collect([item], found)
+        return found
 
     def _read_slowly(self, document: msgspec.Raw) -> Found:
         """Field by field. Raises NotJson where a field cannot be read at all."""
@@ -133,7 +137,7 @@ class _Level:
     the lists below.
     """
 
-    __slots__ = ("_get", "_lists", "_root", "_slots", "_texts")
+    __slots__ = ("_get", "_lists", "_slots", "_texts")
 
     def __init__(self, root: _Node) -> None:
         leaves = list(root.leaves())
@@ -142,20 +146,20 @@ class _Level:
         texts = [path for path, node in leaves if node.slot == TEXT]
         lists = [(path, node) for path, node in leaves if not node.slot]
         end = len(plain) + len(texts)
-        self._root = root
         self._get = _getter([*(path for path, _ in plain), *texts, *(path for path, _ in lists)])
         self._slots = tuple(node.slot for _, node in plain)
         self._texts = slice(len(plain), end) if texts else None
         self._lists = tuple((at, _Level(node)) for at, (_, node) in enumerate(lists, end))
 
     def collect(self, items: Sequence[Any], found: Found) -> None:
-        """Into `found`, what these objects have. Raises _SeveralAnswers."""
-        row = self._row(items[0]) if len(items) == 1 else self._merged(items, found)
+        """Into `found`, what these objects have. Raises _SeveralAnswers; AttributeError where an object is null."""
+        row = self._get(items[0]) if len(items) == 1 else self._merged(items, found)
         # The row is longer than the slots: only its beginning is leaves.
         told = dict(compress(zip(self._slots, row), map(is_not, row, _NONES)))  # noqa: B905
-        if not told.keys().isdisjoint(found):
-            raise _SeveralAnswers
-        found.update(told)
+        if told:
+            if not told.keys().isdisjoint(found):
+                raise _SeveralAnswers
+            found.update(told)
         if self._texts is not None:
             _measure(row[self._texts], found)
         for at, level in self._lists:
@@ -165,16 +169,9 @@ class _Level:
             if below:
                 level.collect(below, found)
 
-    def _row(self, item: Any) -> _Row:
-        try:
-            return self._get(item)
-        except AttributeError:
-            _fill_nulls(self._root, item)
-            return self._get(item)
-
     def _merged(self, items: Sequence[Any], found: Found) -> _Row:
         """One row of several objects: the first value of each leaf, every item of each list. Texts are measured."""
-        rows = [self._row(item) for item in items]
+        rows = list(map(self._get, items))
         row = [next((value for value in column if value is not None), None) for column in zip(*rows, strict=True)]
         if self._texts is not None:
             for each in rows:
@@ -220,15 +217,15 @@ def _field_type(child: _Node, counts: Collection[str]) -> tuple[Any, Any]:
 
 def _fill_nulls(node: _Node, item: Any) -> None:
     """Put the empty object where the document says null instead of one."""
-    for at, child in enumerate(node.steps.values()):
-        if child.slot or child.is_list:
-            continue
-        below = getattr(item, _attribute(at))
-        if below is None:
-            empty = next(each.default for each in msgspec.structs.fields(item) if each.name == _attribute(at))
-            msgspec.structs.force_setattr(item, _attribute(at), empty)
-        else:
+    for field_, child in zip(msgspec.structs.fields(item), node.steps.values(), strict=True):
+        below = getattr(item, field_.name)
+        if child.is_list:
+            for each in filter(None, below or ()):
+                _fill_nulls(child, each)
+        elif below is not None and not child.slot:
             _fill_nulls(child, below)
+        elif below is None:
+            msgspec.structs.force_setattr(item, field_.name, field_.default)
 
 
 def _getter(paths: Sequence[str]) -> Callable[[Any], _Row]:

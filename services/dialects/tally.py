@@ -69,18 +69,23 @@ class Tally(msgspec.Struct):
     is_pending: bool = False
 
     def note(self, found: Found, event_name: str = "") -> None:
-        """One event, or the one document."""
-        self.text_bytes += found.pop(TEXT, 0)
-        kind = event_name
+        """One event."""
         if found:
-            self._note_state(found)
-            kind = found.get("type") or event_name
-            if self.counts:
-                self._note_counts(found)
-            else:
-                self.counts = found
-        if kind:
-            self._note_kind(kind)
+            self._note_said(found)
+        finish = found.get("finish")
+        # Some vendors send an empty reason until there is one; an empty text is a text.
+        if finish is not None and (finish != "" or self.form.is_finish_text):
+            self.is_terminal_seen = True
+        kind = found.get("type") or event_name
+        if type(kind) is str:
+            self.is_terminal_seen = self.is_terminal_seen or kind in self.form.terminal_types
+            self.is_error = self.is_error or kind == "error"
+
+    def note_whole(self, found: Found) -> None:
+        """The one document."""
+        self._note_said(found)
+        status = found.get("status")
+        self.is_pending = type(status) is str and status in _PENDING
 
     def note_headers(self, headers: Mapping[bytes, bytes]) -> None:
         """Counts in the answer's head; those of the body are more precise and come later."""
@@ -90,27 +95,17 @@ class Tally(msgspec.Struct):
                 if text.isdigit() and len(text) <= 12:
                     self.counts[slot] = int(text)
 
-    def _note_counts(self, found: Found) -> None:
-        counts = self.counts
-        for slot in found.keys() & COUNTS:
-            count = found[slot]
-            if count or slot not in counts:
-                counts[slot] = count
-
-    def _note_state(self, found: Found) -> None:
+    def _note_said(self, found: Found) -> None:
+        """What events and documents have both."""
+        self.text_bytes += found.pop(TEXT, 0)
         model = found.get("model")
         if model and type(model) is str:
             self.model = model
         if found.get("error"):
             self.is_error = True
-        finish = found.get("finish")
-        # Some vendors send an empty reason until there is one; an empty text is a text.
-        if finish is not None and (finish != "" or self.form.is_finish_text):
-            self.is_terminal_seen = True
-        self.is_pending = found.get("status") in _PENDING
-
-    def _note_kind(self, kind: object) -> None:
-        if kind in self.form.terminal_types:
-            self.is_terminal_seen = True
-        if kind == "error":
-            self.is_error = True
+        if not self.counts:
+            self.counts = found
+            return
+        for slot in found.keys() & COUNTS:
+            if found[slot] or slot not in self.counts:
+                self.counts[slot] = found[slot]
