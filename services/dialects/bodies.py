@@ -202,7 +202,6 @@ class DocumentBody:
     is_malformed = False
     is_mid_event = False
     is_unread = False
-    size_bytes = 0
 
     def __init__(self, tally: Tally, reader: FieldReader, array_reader: FieldReader) -> None:
         self._tally = tally
@@ -210,27 +209,37 @@ class DocumentBody:
         self._array_reader = array_reader
         self._document: bytes | bytearray = b""
         self._tail: bytearray | None = None
+        self._dropped_bytes = 0
+
+    @property
+    def size_bytes(self) -> int:
+        return len(self._document) + len(self._tail or b"") + self._dropped_bytes
 
     def feed(self, chunk: bytes) -> None:
-        self.size_bytes += len(chunk)
-        if self.size_bytes == len(chunk) <= DOCUMENT_BYTES_MAX:
+        if self._document or len(chunk) > DOCUMENT_BYTES_MAX:
+            self._add(chunk)
+        else:
             # Most documents come in one piece, which is read as it is.
             self._document = chunk
-        else:
-            self._add(chunk)
 
     def finish(self) -> None:
-        if self._tail is None:
-            self._read(bytes(self._document))
-            return
-        self.is_unread = True
-        for end in (self._document, self._tail):
-            self._search(bytes(end))
+        document = self._document
+        if self._tail is not None:
+            self.is_unread = True
+            for end in (document, self._tail):
+                self._search(bytes(end))
+        elif document:
+            try:
+                self._read(bytes(document))
+                self._tally.is_terminal_seen = True
+            except NotJson:
+                self.is_unread = True
 
     def _add(self, chunk: bytes) -> None:
         if self._tail is not None:
             self._tail += chunk
             if len(self._tail) > 4 * _END_BYTES:
+                self._dropped_bytes += len(self._tail) - _END_BYTES
                 del self._tail[:-_END_BYTES]
             return
         if not isinstance(self._document, bytearray):
@@ -238,18 +247,16 @@ class DocumentBody:
         self._document += chunk
         if len(self._document) > DOCUMENT_BYTES_MAX:
             self._tail = self._document[-_END_BYTES:]
+            self._dropped_bytes = len(self._document) - 2 * _END_BYTES
             del self._document[_END_BYTES:]
 
     def _read(self, document: bytes) -> None:
-        try:
-            if not document.startswith(b"{") and document.lstrip().startswith(b"["):
-                for found in self._array_reader.read_list(document):
-                    self._tally.note(found)
-            elif document:
-                self._tally.note_whole(self._reader.read(document))
-            self._tally.is_terminal_seen = bool(document)
-        except NotJson:
-            self.is_unread = True
+        """Raises NotJson."""
+        if document.startswith(b"{") or not document.lstrip().startswith(b"["):
+            self._tally.note_whole(self._reader.read(document))
+            return
+        for found in self._array_reader.read_list(document):
+            self._tally.note(found)
 
     def _search(self, end: bytes) -> None:
         """The last usage object among these bytes, if there is one."""

@@ -90,7 +90,10 @@ class FieldReader:
     def read(self, document: bytes) -> Found:
         """The slots of one JSON object; none of a document that is no object. Raises NotJson."""
         try:
-            return self._found(self._one.decode(document))
+            return self._level.found(self._one.decode(document))
+        except AttributeError:
+            # It is JSON, but has null where an object may be.
+            return self._found_filled(self._one.decode(document))
         except (msgspec.ValidationError, _SeveralAnswers):
             return self._read_slowly(_checked(document))
         except _UNREADABLE as error:
@@ -99,21 +102,18 @@ class FieldReader:
     def read_list(self, document: bytes) -> list[Found]:
         """The slots of each item of a JSON array; none of a document that is no array. Raises NotJson."""
         try:
-            return list(map(self._found, self._many.decode(document)))
-        except (msgspec.ValidationError, _SeveralAnswers):
+            return list(map(self._found_filled, self._many.decode(document)))
+        except msgspec.ValidationError:
             return [self._read_slowly(raw) for raw in _items(_checked(document))]
         except _UNREADABLE as error:
             raise NotJson(type(error).__name__) from error
 
-    def _found(self, item: Any) -> Found:
-        found: Found = {}
+    def _found_filled(self, item: Any) -> Found:
+        _fill_nulls(self._root, item)
         try:
-            self._level.collect([item], found)
-        except AttributeError:
-            found.clear()
-            _fill_nulls(self._root, item)
-            self._level.collect([item], found)
-        return found
+            return self._level.found(item)
+        except _SeveralAnswers:
+            return self._read_slowly(msgspec.Raw(msgspec.json.encode(item)))
 
     def _read_slowly(self, document: msgspec.Raw) -> Found:
         """Field by field. Raises NotJson where a field cannot be read at all."""
@@ -137,7 +137,7 @@ class _Level:
     the lists below.
     """
 
-    __slots__ = ("_get", "_lists", "_slots", "_texts")
+    __slots__ = ("_get", "_is_deep", "_lists", "_slots", "_texts")
 
     def __init__(self, root: _Node) -> None:
         leaves = list(root.leaves())
@@ -150,24 +150,39 @@ class _Level:
         self._slots = tuple(node.slot for _, node in plain)
         self._texts = slice(len(plain), end) if texts else None
         self._lists = tuple((at, _Level(node)) for at, (_, node) in enumerate(lists, end))
+        self._is_deep = bool(texts or lists)
 
-    def collect(self, items: Sequence[Any], found: Found) -> None:
-        """Into `found`, what these objects have. Raises _SeveralAnswers; AttributeError where an object is null."""
+    def found(self, item: Any) -> Found:
+        """What an object has. Raises _SeveralAnswers; AttributeError where an object below is null."""
+        row = self._get(item)
+        found = self._leaves(row)
+        if self._is_deep:
+            self._add_below(row, found)
+        return found
+
+    def add(self, items: Sequence[Any], found: Found) -> None:
+        """As `found`, of the items of a list."""
         row = self._get(items[0]) if len(items) == 1 else self._merged(items, found)
-        # The row is longer than the slots: only its beginning is leaves.
-        told = dict(compress(zip(self._slots, row), map(is_not, row, _NONES)))  # noqa: B905
-        if told:
-            if not told.keys().isdisjoint(found):
+        leaves = self._leaves(row)
+        if leaves:
+            if not leaves.keys().isdisjoint(found):
                 raise _SeveralAnswers
-            found.update(told)
+            found.update(leaves)
+        self._add_below(row, found)
+
+    def _leaves(self, row: _Row) -> Found:
+        # The row is longer than the slots: it begins with the leaves.
+        return dict(compress(zip(self._slots, row), map(is_not, row, _NONES)))  # noqa: B905
+
+    def _add_below(self, row: _Row, found: Found) -> None:
         if self._texts is not None:
             _measure(row[self._texts], found)
         for at, level in self._lists:
-            below = row[at]
-            if below and None in below:
-                below = [item for item in below if item is not None]
-            if below:
-                level.collect(below, found)
+            items = row[at]
+            if items and None in items:
+                items = [item for item in items if item is not None]
+            if items:
+                level.add(items, found)
 
     def _merged(self, items: Sequence[Any], found: Found) -> _Row:
         """One row of several objects: the first value of each leaf, every item of each list. Texts are measured."""

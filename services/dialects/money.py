@@ -53,7 +53,7 @@ class RateBook:
     def rate(self, gateway: Gateway, provider: str, model: str) -> Rate | None:
         """The provider's rate for the model: the gateway's own before the catalogue's."""
         listed = self._catalogue().get(provider)
-        own = gateway.rates.get(provider) if gateway.rates else None
+        own = gateway.rates.get(provider)
         key = (provider, model) if own is None else (gateway.account, gateway.name, provider, model)
         known = self._memo.get(key)
         # As long as both are the same objects, what was found in them holds.

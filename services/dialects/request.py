@@ -100,20 +100,15 @@ class RequestReader:
 
     def read(self, form: RequestForm, body: bytes, *, is_prefix: bool = False) -> RequestFacts:
         """The facts of a request. Never raises. `is_prefix`: the body streams, and these are only its first bytes."""
-        is_plain = body and not (is_prefix or form.is_multipart)
-        found = self._read_whole(body) if is_plain else _found_elsewhere(body, form)
+        is_whole = body and not (is_prefix or form.is_multipart)
+        found = self._read_whole(body) if is_whole else _found_in_beginning(body, form)
+        named, stream, most, answers = map(found.get, _PATHS)
         model = form.path_model
-        if not (model and form.is_path_first):
-            named = found.get("model")
-            if named and type(named) is str:
-                model = _bounded(named)
-        return RequestFacts(
-            form.format,
-            model,
-            form.is_stream or found.get("stream") is True,
-            _tokens_out_max(found["tokens_out_max"], found.get("answers")) if "tokens_out_max" in found else None,
-            text_size_bytes(body),
-        )
+        if named and type(named) is str and not (model and form.is_path_first):
+            model = _bounded(named)
+        if most is not None:
+            most = _tokens_out_max(most, answers)
+        return RequestFacts(form.format, model, form.is_stream or stream is True, most, text_size_bytes(body))
 
     def _read_whole(self, body: bytes) -> Found:
         try:
@@ -122,7 +117,7 @@ class RequestReader:
             return {}
 
 
-def _found_elsewhere(body: bytes, form: RequestForm) -> Found:
+def _found_in_beginning(body: bytes, form: RequestForm) -> Found:
     """What the beginning of a form, or of a body that streams, says."""
     beginning = body[:_LOOK_BYTES_MAX]
     return _found_in_form(beginning) if form.is_multipart else _found_in_prefix(beginning)

@@ -23,6 +23,7 @@ CACHE_READ: Final = "cache_read"
 CACHE_WRITE: Final = "cache_write"
 REASONING: Final = "reasoning"
 TOTAL: Final = "total"
+_SAID: Final = (TEXT, "model", "error")
 COUNTS: Final = (INPUT, INPUT_BESIDE, OUTPUT, CACHE_READ, CACHE_WRITE, REASONING, TOTAL)
 
 # Work that has been accepted and goes on: this answer is not its bill.
@@ -84,8 +85,9 @@ class Tally(msgspec.Struct):
     def note_whole(self, found: Found) -> None:
         """The one document."""
         self._note_said(found)
-        status = found.get("status")
-        self.is_pending = type(status) is str and status in _PENDING
+        if "status" in found:
+            status = found["status"]
+            self.is_pending = type(status) is str and status in _PENDING
 
     def note_headers(self, headers: Mapping[bytes, bytes]) -> None:
         """Counts in the answer's head; those of the body are more precise and come later."""
@@ -97,11 +99,12 @@ class Tally(msgspec.Struct):
 
     def _note_said(self, found: Found) -> None:
         """What events and documents have both."""
-        self.text_bytes += found.pop(TEXT, 0)
-        model = found.get("model")
+        text_bytes, model, error = map(found.get, _SAID)
+        if text_bytes:
+            self.text_bytes += text_bytes
         if model and type(model) is str:
             self.model = model
-        if found.get("error"):
+        if error:
             self.is_error = True
         if not self.counts:
             self.counts = found

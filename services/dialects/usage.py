@@ -90,7 +90,8 @@ class UsageReaders:
             body = make(tally)
         if content_encoding and body is not None and content_encoding.strip().lower() not in ("", "identity"):
             body = CodedBody(body, BoundedDecoder(content_encoding, bytes_max=DECODED_BYTES_MAX))
-        return UsageReader(facts, tally, body, self.ratios if status < _ERROR_STATUS else None)
+        ratios = self.ratios if status < _ERROR_STATUS else None
+        return UsageReader(facts, tally, body, ratios, _pass if body is None else body.feed)
 
     def _maker(self, form: Format, content_type: str) -> BodyMaker:
         """What makes the bodies of such answers, remembered."""
@@ -123,73 +124,71 @@ class UsageReaders:
         return reader
 
 
-class UsageReader:
+class UsageReader(msgspec.Struct):
     """Reads one answer. Without a body (it is no text) it only counts nothing."""
 
-    __slots__ = ("_body", "_facts", "_ratios", "_tally", "_usage", "feed")
-
-    def __init__(self, facts: RequestFacts, tally: Tally, body: Body | None, ratios: RatioTable | None) -> None:
-        self._facts = facts
-        self._tally = tally
-        self._body = body
-        self._ratios = ratios
-        self._usage: Usage | None = None
-        self.feed: Callable[[bytes], None] = _pass if body is None else body.feed
-        """Takes the next bytes of the answer, as they came."""
+    facts: RequestFacts
+    tally: Tally
+    body: Body | None
+    ratios: RatioTable | None
+    """None: the answer is a failure, of which nothing is counted."""
+    feed: Callable[[bytes], None]
+    """Takes the next bytes of the answer, as they came."""
+    usage: Usage | None = None
 
     @property
     def is_malformed(self) -> bool:
         """An event of a stream whose events are JSON was not."""
-        return self._body is not None and self._body.is_malformed
+        return self.body is not None and self.body.is_malformed
 
     @property
     def is_mid_event(self) -> bool:
         """The beginning of an event has come and not its end."""
-        return self._body is not None and self._body.is_mid_event
+        return self.body is not None and self.body.is_mid_event
 
     @property
     def is_terminal_seen(self) -> bool:
         """The dialect's own end has come; a document is at its end when it can be read."""
-        if self._body is not None and self._body.is_document:
+        if self.body is not None and self.body.is_document:
             return self.finish().is_terminal_seen
-        return self._tally.is_terminal_seen
+        return self.tally.is_terminal_seen
 
     @property
     def can_tell_end(self) -> bool:
         """Whether a missing end would be noticed: not in a body that is no text or that nobody can decode."""
-        return self._body is not None and self._body.can_tell_end
+        return self.body is not None and self.body.can_tell_end
 
     @property
     def is_error(self) -> bool:
         """The answer has said in-band that it failed."""
-        return self._tally.is_error
+        return self.tally.is_error
 
     def finish(self) -> Usage:
         """The answer has ended, well or not. Asked again, it says the same."""
-        if self._usage is None:
-            if self._body is not None:
-                self._body.finish()
-            self._usage = self._total()
-        return self._usage
+        if self.usage is None:
+            if self.body is not None:
+                self.body.finish()
+            self.usage = self._total()
+        return self.usage
 
     def _total(self) -> Usage:
-        tally, ratios, body = self._tally, self._ratios, self._body
+        tally, ratios, body = self.tally, self.ratios, self.body
         if ratios is None or tally.is_pending or not tally.form.model_type:
             return Usage(model=tally.model, is_terminal_seen=tally.is_terminal_seen, is_error=tally.is_error)
         usage = counted_usage(tally)
         if usage.tokens_in is None or usage.tokens_out is None:
-            if tally.form.is_text and body is not None and self._facts.size_bytes:
+            if tally.form.is_text and body is not None and self.facts.size_bytes:
                 return self._estimated(usage, ratios, body)
         elif tally.is_terminal_seen:
             ratios.learn(
-                self._facts.model or tally.model,
-                size_bytes=self._facts.size_bytes,
+                self.facts.model or tally.model,
+                size_bytes=self.facts.size_bytes,
                 tokens_in=usage.tokens_in,
                 text_bytes=tally.text_bytes,
                 tokens_out=usage.tokens_out - (usage.tokens_reasoning or 0),
             )
         elif tally.form.is_text:
-            seen = ratios.tokens_out(self._facts.model or tally.model, tally.text_bytes)
+            seen = ratios.tokens_out(self.facts.model or tally.model, tally.text_bytes)
             if seen > usage.tokens_out:
                 # Cut off: what was counted before the end is less than what was said.
                 return msgspec.structs.replace(usage, tokens_out=seen, source="estimated")
@@ -197,11 +196,11 @@ class UsageReader:
 
     def _estimated(self, usage: Usage, ratios: RatioTable, body: Body) -> Usage:
         """What the provider left out, from the bytes of text that were seen; where nothing could be read, of all."""
-        tally = self._tally
-        model = self._facts.model or tally.model
+        tally = self.tally
+        model = self.facts.model or tally.model
         tokens_in, tokens_out = usage.tokens_in, usage.tokens_out
         if tokens_in is None:
-            tokens_in = ratios.tokens_in(model, self._facts.size_bytes)
+            tokens_in = ratios.tokens_in(model, self.facts.size_bytes)
         if tokens_out is None:
             text_bytes = max(tally.text_bytes, body.size_bytes) if body.is_unread else tally.text_bytes
             tokens_out = ratios.tokens_out(model, text_bytes) if tally.form.has_output else 0
