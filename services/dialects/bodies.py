@@ -8,7 +8,7 @@ document that is too large to be read is searched at both ends for its usage ins
 from __future__ import annotations
 
 import json
-from typing import Final, Literal, Protocol
+from typing import ClassVar, Final, Literal, Protocol
 
 import msgspec
 
@@ -194,73 +194,73 @@ class EventsBody:
             self.is_malformed = True
 
 
-class DocumentBody:
+class DocumentBody(msgspec.Struct):
     """One JSON document: an object, or the array that Gemini streams without `alt=sse`."""
 
-    can_tell_end = True
-    is_document = True
-    is_malformed = False
-    is_mid_event = False
-    is_unread = False
+    can_tell_end: ClassVar[bool] = True
+    is_document: ClassVar[bool] = True
+    is_malformed: ClassVar[bool] = False
+    is_mid_event: ClassVar[bool] = False
 
-    def __init__(self, tally: Tally, reader: FieldReader, array_reader: FieldReader) -> None:
-        self._tally = tally
-        self._reader = reader
-        self._array_reader = array_reader
-        self._document: bytes | bytearray = b""
-        self._tail: bytearray | None = None
-        self._dropped_bytes = 0
+    tally: Tally
+    reader: FieldReader
+    array_reader: FieldReader
+    is_unread: bool = False
+    document: bytes | bytearray = b""
+    tail: bytearray | None = None
+    """Of a document that is too large; `document` is its beginning."""
+    dropped_bytes: int = 0
 
     @property
     def size_bytes(self) -> int:
-        return len(self._document) + len(self._tail or b"") + self._dropped_bytes
+        return len(self.document) + len(self.tail or b"") + self.dropped_bytes
 
     def feed(self, chunk: bytes) -> None:
-        if self._document or len(chunk) > DOCUMENT_BYTES_MAX:
+        if self.document or len(chunk) > DOCUMENT_BYTES_MAX:
             self._add(chunk)
         else:
             # Most documents come in one piece, which is read as it is.
-            self._document = chunk
+            self.document = chunk
 
     def finish(self) -> None:
-        document = self._document
-        if self._tail is not None:
+        document = self.document
+        if self.tail is not None:
             self.is_unread = True
-            for end in (document, self._tail):
+            for end in (document, self.tail):
                 self._search(bytes(end))
         elif document:
             try:
                 self._read(bytes(document))
-                self._tally.is_terminal_seen = True
+                self.tally.is_terminal_seen = True
             except NotJson:
                 self.is_unread = True
 
     def _add(self, chunk: bytes) -> None:
-        if self._tail is not None:
-            self._tail += chunk
-            if len(self._tail) > 4 * _END_BYTES:
-                self._dropped_bytes += len(self._tail) - _END_BYTES
-                del self._tail[:-_END_BYTES]
+        if self.tail is not None:
+            self.tail += chunk
+            if len(self.tail) > 4 * _END_BYTES:
+                self.dropped_bytes += len(self.tail) - _END_BYTES
+                del self.tail[:-_END_BYTES]
             return
-        if not isinstance(self._document, bytearray):
-            self._document = bytearray(self._document)
-        self._document += chunk
-        if len(self._document) > DOCUMENT_BYTES_MAX:
-            self._tail = self._document[-_END_BYTES:]
-            self._dropped_bytes = len(self._document) - 2 * _END_BYTES
-            del self._document[_END_BYTES:]
+        if not isinstance(self.document, bytearray):
+            self.document = bytearray(self.document)
+        self.document += chunk
+        if len(self.document) > DOCUMENT_BYTES_MAX:
+            self.tail = self.document[-_END_BYTES:]
+            self.dropped_bytes = len(self.document) - 2 * _END_BYTES
+            del self.document[_END_BYTES:]
 
     def _read(self, document: bytes) -> None:
         """Raises NotJson."""
         if document.startswith(b"{") or not document.lstrip().startswith(b"["):
-            self._tally.note_whole(self._reader.read(document))
+            self.tally.note_whole(self.reader.read(document))
             return
-        for found in self._array_reader.read_list(document):
-            self._tally.note(found)
+        for found in self.array_reader.read_list(document):
+            self.tally.note(found)
 
     def _search(self, end: bytes) -> None:
         """The last usage object among these bytes, if there is one."""
-        for root in dict.fromkeys(path.partition(".")[0] for path in self._tally.form.tokens.input):
+        for root in dict.fromkeys(path.partition(".")[0] for path in self.tally.form.tokens.input):
             mark = b'"' + root.encode() + b'":'
             at = end.rfind(mark)
             if at < 0:
@@ -268,7 +268,7 @@ class DocumentBody:
             text = end[at + len(mark) :].decode("utf-8", "replace").lstrip()
             try:
                 usage, _ = json.JSONDecoder().raw_decode(text)
-                self._tally.note_whole(self._reader.read(msgspec.json.encode({root: usage})))
+                self.tally.note_whole(self.reader.read(msgspec.json.encode({root: usage})))
             except (ValueError, RecursionError):
                 continue
 

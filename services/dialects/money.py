@@ -96,14 +96,16 @@ def cost_nanodollars(rate: Rate, usage: Usage) -> int | None:
     if tokens_in is None or tokens_out is None:
         return None
     tier = rate.tiers[0] if len(rate.tiers) == 1 else _tier(rate.tiers, tokens_in)
+    price_in, price_out = tier.input, tier.output
+    is_cached = usage.tokens_cache_read or usage.tokens_cache_write
+    if not is_cached and price_in is not None and price_out is not None:
+        return round(tokens_in * price_in * _NANODOLLARS_PER_RATE + tokens_out * price_out * _NANODOLLARS_PER_RATE)
     read, write = usage.tokens_cache_read or 0, usage.tokens_cache_write or 0
-    if not read and not write and tier.input is not None and tier.output is not None:
-        return round(tokens_in * tier.input * _NANODOLLARS_PER_RATE + tokens_out * tier.output * _NANODOLLARS_PER_RATE)
     parts = (
-        (max(0, tokens_in - read - write), tier.input),
-        (read, tier.input if tier.cache_read is None else tier.cache_read),
-        (write, tier.input if tier.cache_write is None else tier.cache_write),
-        (tokens_out, tier.output),
+        (max(0, tokens_in - read - write), price_in),
+        (read, price_in if tier.cache_read is None else tier.cache_read),
+        (write, price_in if tier.cache_write is None else tier.cache_write),
+        (tokens_out, price_out),
     )
     cost = 0.0
     for tokens, price in parts:

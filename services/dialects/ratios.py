@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 from typing import Final
 
-import msgspec
+_Ratios = tuple[float | None, float | None]
+"""Bytes per token of a model's input and output; None: nothing was learned."""
 
 BYTES_PER_TOKEN: Final = 4.0
 
@@ -23,14 +24,7 @@ _SAMPLE_TOKENS_MIN: Final = 8
 _WEIGHT: Final = 0.1
 
 
-class _Ratios(msgspec.Struct):
-    """Bytes per token of one model; None: nothing was learned."""
-
-    input: float | None = None
-    output: float | None = None
-
-
-_UNKNOWN: Final = _Ratios()
+_UNKNOWN: Final[_Ratios] = (None, None)
 
 
 class RatioTable:
@@ -42,29 +36,23 @@ class RatioTable:
 
     def tokens_in(self, model: str, size_bytes: int) -> int:
         """About how many tokens a request of this size is, rounded up."""
-        return math.ceil(size_bytes / (self._ratios.get(model, _UNKNOWN).input or BYTES_PER_TOKEN))
+        return math.ceil(size_bytes / (self._ratios.get(model, _UNKNOWN)[0] or BYTES_PER_TOKEN))
 
     def tokens_out(self, model: str, text_bytes: int) -> int:
         """About how many tokens this much of an answer's text is, rounded up."""
-        return math.ceil(text_bytes / (self._ratios.get(model, _UNKNOWN).output or BYTES_PER_TOKEN))
+        return math.ceil(text_bytes / (self._ratios.get(model, _UNKNOWN)[1] or BYTES_PER_TOKEN))
 
     def learn(self, model: str, *, size_bytes: int, tokens_in: int, text_bytes: int, tokens_out: int) -> None:
         """An answer has reported how many tokens the request's bytes were, and those of its own text."""
-        sample_in = size_bytes / tokens_in if tokens_in >= _SAMPLE_TOKENS_MIN else 0.0
-        sample_out = text_bytes / tokens_out if tokens_out >= _SAMPLE_TOKENS_MIN else 0.0
-        is_in, is_out = _RATIO_MIN <= sample_in <= _RATIO_MAX, _RATIO_MIN <= sample_out <= _RATIO_MAX
-        if not model or not (is_in or is_out):
-            return
-        known = self._ratios.get(model) or self._add(model)
-        if is_in:
-            before = known.input
-            known.input = sample_in if before is None else before + (sample_in - before) * _WEIGHT
-        if is_out:
-            before = known.output
-            known.output = sample_out if before is None else before + (sample_out - before) * _WEIGHT
-
-    def _add(self, model: str) -> _Ratios:
-        if len(self._ratios) >= self._models_max:
-            del self._ratios[next(iter(self._ratios))]
-        added = self._ratios[model] = _Ratios()
-        return added
+        known = self._ratios.get(model)
+        ratio_in, ratio_out = known or _UNKNOWN
+        if tokens_in >= _SAMPLE_TOKENS_MIN and _RATIO_MIN <= (sample := size_bytes / tokens_in) <= _RATIO_MAX:
+            ratio_in = sample if ratio_in is None else ratio_in + (sample - ratio_in) * _WEIGHT
+        if tokens_out >= _SAMPLE_TOKENS_MIN and _RATIO_MIN <= (sample := text_bytes / tokens_out) <= _RATIO_MAX:
+            ratio_out = sample if ratio_out is None else ratio_out + (sample - ratio_out) * _WEIGHT
+        if known is None:
+            if not model or ratio_in is ratio_out is None:
+                return
+            if len(self._ratios) >= self._models_max:
+                del self._ratios[next(iter(self._ratios))]
+        self._ratios[model] = ratio_in, ratio_out

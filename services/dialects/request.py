@@ -106,8 +106,10 @@ class RequestReader:
         model = form.path_model
         if named and type(named) is str and not (model and form.is_path_first):
             model = _bounded(named)
-        if most is not None:
-            most = _tokens_out_max(most, answers)
+        if type(most) is not int or most <= 0:
+            most = None
+        elif type(answers) is int and answers > 1:
+            most *= answers
         return RequestFacts(form.format, model, form.is_stream or stream is True, most, text_size_bytes(body))
 
     def _read_whole(self, body: bytes) -> Found:
@@ -121,12 +123,6 @@ def _found_in_beginning(body: bytes, form: RequestForm) -> Found:
     """What the beginning of a form, or of a body that streams, says."""
     beginning = body[:_LOOK_BYTES_MAX]
     return _found_in_form(beginning) if form.is_multipart else _found_in_prefix(beginning)
-
-
-def _tokens_out_max(most: object, answers: object) -> int | None:
-    if type(most) is not int or most <= 0:
-        return None
-    return most * answers if type(answers) is int and answers > 1 else most
 
 
 def _bounded(model: str) -> str:

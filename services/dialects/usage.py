@@ -224,8 +224,17 @@ def counted_usage(tally: Tally) -> Usage:
     if tokens_out is None and tokens_in is not None and not form.has_output:
         tokens_out = 0
     source: Source = "none" if tokens_in is None and tokens_out is None else "provider"
-    ends = (tally.model, tally.is_terminal_seen, tally.is_error)
-    return Usage(tokens_in, tokens_out, read, write, reasoning, source, *ends)
+    return Usage(
+        tokens_in,
+        tokens_out,
+        read,
+        write,
+        reasoning,
+        source,
+        tally.model,
+        tally.is_terminal_seen,
+        tally.is_error,
+    )
 
 
 def _no_body(tally: Tally) -> None:
