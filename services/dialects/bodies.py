@@ -223,15 +223,13 @@ class DocumentBody(msgspec.Struct):
             self.document = chunk
 
     def finish(self) -> None:
-        document = self.document
         if self.tail is not None:
             self.is_unread = True
-            for end in (document, self.tail):
+            for end in (self.document, self.tail):
                 self._search(bytes(end))
-        elif document:
+        elif self.document:
             try:
-                self._read(bytes(document))
-                self.tally.is_terminal_seen = True
+                self._read(bytes(self.document))
             except NotJson:
                 self.is_unread = True
 
@@ -254,9 +252,10 @@ class DocumentBody(msgspec.Struct):
         """Raises NotJson."""
         if document.startswith(b"{") or not document.lstrip().startswith(b"["):
             self.tally.note_whole(self.reader.read(document))
-            return
-        for found in self.array_reader.read_list(document):
-            self.tally.note(found)
+        else:
+            for found in self.array_reader.read_list(document):
+                self.tally.note(found)
+        self.tally.is_terminal_seen = True
 
     def _search(self, end: bytes) -> None:
         """The last usage object among these bytes, if there is one."""

@@ -92,7 +92,7 @@ class FieldReader:
         try:
             return self._level.found(self._one.decode(document))
         except AttributeError:
-            # It is JSON, but has null where an object may be.
+            # It is JSON, but has null where an object could be.
             return self._found_filled(self._one.decode(document))
         except (msgspec.ValidationError, _SeveralAnswers):
             return self._read_slowly(_checked(document))
@@ -153,7 +153,7 @@ class _Level:
         self._is_deep = bool(texts or lists)
 
     def found(self, item: Any) -> Found:
-        """What an object has. Raises _SeveralAnswers; AttributeError where an object below is null."""
+        """What an object has. Raises _SeveralAnswers; AttributeError where null is instead of an object."""
         row = self._get(item)
         found = self._leaves(row)
         if self._is_deep:
@@ -178,11 +178,8 @@ class _Level:
         if self._texts is not None:
             _measure(row[self._texts], found)
         for at, level in self._lists:
-            items = row[at]
-            if items and None in items:
-                items = [item for item in items if item is not None]
-            if items:
-                level.add(items, found)
+            if row[at]:
+                level.add(row[at], found)
 
     def _merged(self, items: Sequence[Any], found: Found) -> _Row:
         """One row of several objects: the first value of each leaf, every item of each list. Texts are measured."""
@@ -231,16 +228,17 @@ def _field_type(child: _Node, counts: Collection[str]) -> tuple[Any, Any]:
 
 
 def _fill_nulls(node: _Node, item: Any) -> None:
-    """Put the empty object where the document says null instead of one."""
+    """Put the empty object where the document says null instead of one; take null items out of lists."""
     for field_, child in zip(msgspec.structs.fields(item), node.steps.values(), strict=True):
         below = getattr(item, field_.name)
-        if child.is_list:
-            for each in filter(None, below or ()):
-                _fill_nulls(child, each)
-        elif below is not None and not child.slot:
-            _fill_nulls(child, below)
-        elif below is None:
+        if below is None:
             msgspec.structs.force_setattr(item, field_.name, field_.default)
+        elif child.is_list:
+            below[:] = filter(None, below)
+            for each in below:
+                _fill_nulls(child, each)
+        elif not child.slot:
+            _fill_nulls(child, below)
 
 
 def _getter(paths: Sequence[str]) -> Callable[[Any], _Row]:

@@ -600,3 +600,27 @@ def test_the_ratios_of_a_request_and_of_its_answer_are_apart_and_move_by_a_tenth
     ratios.learn("m", size_bytes=1_600, tokens_in=100, text_bytes=7, tokens_out=7)
 
     assert (ratios.tokens_in("m", 880), ratios.tokens_out("m", 200)) == (100, 100)
+
+
+def test_what_opens_a_reader_is_remembered_and_bounded() -> None:
+    readers = UsageReaders()
+    for number in range(600):
+        reader = readers.open(facts(*CHAT), content_type=f"application/json; n={number}")
+        reader.feed(json.dumps({"usage": OPENAI_USAGE}).encode())
+        assert counts(reader.finish()) == COUNTED
+
+    assert len(readers._bodies) <= 256
+
+
+@pytest.mark.parametrize("kind", [{"a": 1}, ["error"], 5])
+def test_a_type_or_status_that_is_no_text_says_nothing(kind: object) -> None:
+    assert not read(RESPONSES, sse({"type": "x"}).replace(b'"x"', json.dumps(kind).encode()), SSE).is_terminal_seen
+    assert read(RESPONSES, json.dumps({"status": kind, "usage": {"input_tokens": 1}}).encode()).tokens_in == 1
+
+
+def test_a_documents_size_is_what_came_however_much_of_it_is_kept() -> None:
+    reader = UsageReaders().open(facts(*CHAT), content_type=JSON)
+    for _ in range(40):
+        reader.feed(b"x" * 500_000)
+
+    assert reader.finish().tokens_out == 40 * 500_000 // 4
