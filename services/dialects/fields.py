@@ -85,6 +85,7 @@ class FieldReader:
         kind = _struct_of(self._root, self._counts)
         self._level = _Level(self._root)
         self._one: msgspec.json.Decoder[Any] = msgspec.json.Decoder(kind)
+        self._one_with_any_counts: msgspec.json.Decoder[Any] = msgspec.json.Decoder(_struct_of(self._root, ()))
         self._many: msgspec.json.Decoder[list[Any]] = msgspec.json.Decoder(GenericAlias(list, (kind,)))
 
     def read(self, document: bytes) -> Found:
@@ -95,7 +96,7 @@ class FieldReader:
             # It is JSON, but has null where an object could be.
             return self._found_filled(self._one.decode(document))
         except (msgspec.ValidationError, _SeveralAnswers):
-            return self._read_slowly(_checked(document))
+            return self._read_again(document)
         except _UNREADABLE as error:
             raise NotJson(type(error).__name__) from error
 
@@ -104,7 +105,7 @@ class FieldReader:
         try:
             return list(map(self._found_filled, self._many.decode(document)))
         except msgspec.ValidationError:
-            return [self._read_slowly(raw) for raw in _items(_checked(document))]
+            return [self._read_again(bytes(raw)) for raw in _items(_checked(document))]
         except _UNREADABLE as error:
             raise NotJson(type(error).__name__) from error
 
@@ -113,19 +114,29 @@ class FieldReader:
         try:
             return self._level.found(item)
         except _SeveralAnswers:
-            return self._read_slowly(msgspec.Raw(msgspec.json.encode(item)))
+            return self._read_slowly(msgspec.json.encode(item))
 
-    def _read_slowly(self, document: msgspec.Raw) -> Found:
-        """Field by field. Raises NotJson where a field cannot be read at all."""
-        found: Found = {}
+    def _read_again(self, document: bytes) -> Found:
+        """A document with something else than was expected: in place of a count, or of an object. Raises NotJson."""
         try:
-            _collect_slowly(self._root, document, found, {})
+            found = self._found_filled(self._one_with_any_counts.decode(document))
+        except msgspec.ValidationError:
+            found = self._read_slowly(document)
         except _UNREADABLE as error:
             raise NotJson(type(error).__name__) from error
         for slot in self._counts & found.keys():
             count = _count(found.pop(slot))
             if count is not None:
                 found[slot] = count
+        return found
+
+    def _read_slowly(self, document: bytes) -> Found:
+        """Field by field. Raises NotJson where a field cannot be read at all."""
+        found: Found = {}
+        try:
+            _collect_slowly(self._root, _checked(document), found, {})
+        except _UNREADABLE as error:
+            raise NotJson(type(error).__name__) from error
         return found
 
 
