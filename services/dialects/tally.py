@@ -26,6 +26,9 @@ TOTAL: Final = "total"
 _SAID: Final = (TEXT, "model", "error")
 COUNTS: Final = (INPUT, INPUT_BESIDE, OUTPUT, CACHE_READ, CACHE_WRITE, REASONING, TOTAL)
 
+# A count beyond this is nobody's token count.
+_COUNT_MAX: Final = 1_000_000_000_000
+
 # Work that has been accepted and goes on: this answer is not its bill.
 _PENDING: Final = frozenset({"starting", "processing", "queued", "in_progress"})
 
@@ -33,12 +36,12 @@ _PENDING: Final = frozenset({"starting", "processing", "queued", "in_progress"})
 def event_reader(form: Format) -> FieldReader:
     """Reads the events of a stream in that format."""
     paths = _paths(form, form.event_text) | {"finish": form.finish, "type": form.event_type}
-    return FieldReader(paths, counts=COUNTS)
+    return FieldReader(paths)
 
 
 def whole_reader(form: Format) -> FieldReader:
     """Reads an answer in that format that is one document."""
-    return FieldReader(_paths(form, form.whole_text) | {"status": form.status}, counts=COUNTS)
+    return FieldReader(_paths(form, form.whole_text) | {"status": form.status})
 
 
 def _paths(form: Format, text: Paths) -> dict[str, Paths]:
@@ -61,8 +64,7 @@ class Tally(msgspec.Struct):
     """Adds up one answer."""
 
     form: Format
-    counts: Found = {}  # msgspec gives each its own
-    """Among other slots, those that are counts."""
+    counts: dict[str, int] = {}  # msgspec gives each its own
     text_bytes: int = 0
     model: str = ""
     is_terminal_seen: bool = False
@@ -106,9 +108,9 @@ class Tally(msgspec.Struct):
             self.model = model
         if error:
             self.is_error = True
-        if not self.counts:
-            self.counts = found
-            return
         for slot in found.keys() & COUNTS:
-            if found[slot] or slot not in self.counts:
-                self.counts[slot] = found[slot]
+            count = found[slot]
+            if type(count) is float and count.is_integer():
+                count = int(count)
+            if type(count) is int and 0 <= count <= _COUNT_MAX and (count or slot not in self.counts):
+                self.counts[slot] = count

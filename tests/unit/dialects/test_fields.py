@@ -80,29 +80,6 @@ def test_the_first_item_wins_and_then_the_path_named_first_wherever_it_stands() 
     assert reader.read(b'{"items":[{"b":1},{"b":2}]}') == {"model": 1}
 
 
-@pytest.mark.parametrize(
-    ("count", "found"),
-    [
-        (b"0", {"n": 0}),
-        (b"160.0", {"n": 160}),
-        (b"1e3", {"n": 1000}),
-        (b"1000000000000", {"n": 1_000_000_000_000}),
-        (b"1000000000001", {}),
-        (b"99999999999999999999999999", {}),
-        (b"-1", {}),
-        (b"0.5", {}),
-        (b"true", {}),
-        (b'"7"', {}),
-        (b"[7]", {}),
-        (b"null", {}),
-    ],
-)
-def test_a_count_is_a_whole_number_from_0_up(count: bytes, found: dict[str, int]) -> None:
-    reader = FieldReader({"n": ("usage.n",), "model": ("model",)}, counts={"n"})
-
-    assert reader.read(b'{"usage":{"n":%b},"model":"m"}' % count) == {"model": "m", **found}
-
-
 @pytest.mark.parametrize("paths", [{}, {"n": ("n",)}, {"n": ("items[].n",)}, {"text": ("text",)}])
 def test_a_reader_may_have_no_path_or_one(paths: dict[str, tuple[str, ...]]) -> None:
     found = FieldReader(paths).read(b'{"n":1,"items":[{"n":1}],"text":"t"}')

@@ -624,3 +624,26 @@ def test_a_documents_size_is_what_came_however_much_of_it_is_kept() -> None:
         reader.feed(b"x" * 500_000)
 
     assert reader.finish().tokens_out == 40 * 500_000 // 4
+
+
+@pytest.mark.parametrize(
+    ("count", "tokens_in"),
+    [
+        ("0", 0),
+        ("160.0", 160),
+        ("1e3", 1000),
+        ("1000000000000", 1_000_000_000_000),
+        ("1000000000001", None),
+        ("99999999999999999999999999", None),
+        ("-1", None),
+        ("0.5", None),
+        ("true", None),
+        ('"7"', None),
+        ("[7]", None),
+        ("null", None),
+    ],
+)
+def test_a_count_is_a_whole_number_from_0_up(count: str, tokens_in: int | None) -> None:
+    usage = read(("rerank", "v1/images/generations"), f'{{"usage":{{"input_tokens":{count}}}}}'.encode())
+
+    assert usage.tokens_in == tokens_in
