@@ -16,44 +16,56 @@ from services.dialects.formats import Paths
 _TRIES_MAX: Final = 16
 _QUOTE: Final = 34
 _SPACE: Final = 32
+_NOTHING_LEARNED: Final = -1
+
+# What ends a string, begins an escape or ends a line: between the known octets it would be more than text.
+_NOT_TEXT: Final = b'"\\\r\n'
 
 
 class Alike:
     """Remembers the octets around the text of one stream's events."""
 
-    __slots__ = ("_after", "_around_bytes", "_before", "_marks", "_sse_after", "_sse_before", "_tries_left")
+    __slots__ = (
+        "_after",
+        "_around_bytes",
+        "_before",
+        "_marks",
+        "_sse_after",
+        "_sse_around_bytes",
+        "_sse_before",
+        "_tries_left",
+        "text_bytes",
+    )
 
     def __init__(self, text_paths: Paths) -> None:
         self._marks = tuple(f'"{path.rpartition(".")[2]}":'.encode() for path in text_paths)
         self._tries_left = _TRIES_MAX
         self._before = b""
         self._after = b""
-        self._around_bytes = 0
+        self._around_bytes = _NOTHING_LEARNED
         self._sse_before = b""
         self._sse_after = b""
+        self._sse_around_bytes = _NOTHING_LEARNED
+        self.text_bytes = 0
+        """Of the events that were taken."""
 
-    def chunk_text_bytes(self, chunk: bytes) -> int:
-        """Of a piece of a stream that is one whole event: bytes of its text if it is like the one learned; else -1."""
-        if not self._around_bytes or not chunk.startswith(self._sse_before) or not chunk.endswith(self._sse_after):
-            return -1
-        begin, end = len(self._sse_before), len(chunk) - len(self._sse_after)
-        find = chunk.find
-        if end < begin or find(b'"', begin, end) >= 0 or find(b"\\", begin, end) >= 0:
-            return -1
-        return -1 if find(b"\n", begin, end) >= 0 or find(b"\r", begin, end) >= 0 else end - begin
+    def takes(self, chunk: bytes) -> bool:
+        """Whether a piece of a stream is one whole event like the one learned: then its text is counted."""
+        text = chunk.removeprefix(self._sse_before).removesuffix(self._sse_after)
+        size_bytes = len(text)
+        if len(chunk) - size_bytes != self._sse_around_bytes or len(text.translate(None, _NOT_TEXT)) != size_bytes:
+            return False
+        self.text_bytes += size_bytes
+        return True
 
-    def text_bytes(self, payload: bytes) -> int:
-        """Bytes of text of an event that is like the one learned; -1: it must be read."""
-        if not self._around_bytes or not payload.startswith(self._before) or not payload.endswith(self._after):
-            return -1
-        size_bytes = len(payload) - self._around_bytes
-        if size_bytes < 0:
-            return -1
-        begin = len(self._before)
-        end = begin + size_bytes
-        if payload.find(b'"', begin, end) >= 0 or payload.find(b"\\", begin, end) >= 0:
-            return -1
-        return size_bytes
+    def takes_payload(self, payload: bytes) -> bool:
+        """As `takes`, of an event's payload."""
+        text = payload.removeprefix(self._before).removesuffix(self._after)
+        size_bytes = len(text)
+        if len(payload) - size_bytes != self._around_bytes or b'"' in text or b"\\" in text:
+            return False
+        self.text_bytes += size_bytes
+        return True
 
     def learn(self, payload: bytes, text_bytes: int) -> None:
         """An event was read that tells nothing but this much text."""
@@ -66,6 +78,7 @@ class Alike:
                 self._before, self._after = payload[:begin], payload[begin + text_bytes :]
                 self._around_bytes = len(payload) - text_bytes
                 self._sse_before, self._sse_after = b"data: " + self._before, self._after + b"\n\n"
+                self._sse_around_bytes = len(self._sse_before) + len(self._sse_after)
                 return
 
 

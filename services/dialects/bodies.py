@@ -8,11 +8,12 @@ document that is too large to be read is searched at both ends for its usage ins
 from __future__ import annotations
 
 import json
-from typing import Final, Literal, Protocol
+from typing import ClassVar, Final, Literal, Protocol
 
 import msgspec
 
 from services.dialects.alike import Alike
+from services.dialects.codings import BoundedDecoder
 from services.dialects.fields import TEXT, FieldReader, NotJson
 from services.dialects.frames import FrameScanner
 from services.dialects.sse import SseScanner
@@ -68,6 +69,21 @@ class Body(Protocol):
         """Something was not read: the tally may lack text and usage."""
         ...
 
+    @property
+    def can_tell_end(self) -> bool:
+        """Whether a missing end would be noticed."""
+        ...
+
+    @property
+    def is_document(self) -> bool:
+        """It is at its end when it can be read."""
+        ...
+
+    @property
+    def size_bytes(self) -> int:
+        """Of what has come, as it came."""
+        ...
+
     def feed(self, chunk: bytes) -> None:
         """The next bytes."""
         ...
@@ -77,10 +93,48 @@ class Body(Protocol):
         ...
 
 
+class CodedBody:
+    """A body in a content coding; what it holds is read by the body behind it."""
+
+    def __init__(self, body: Body, decoder: BoundedDecoder) -> None:
+        self._body = body
+        self._decoder = decoder
+        self.is_document = body.is_document
+        self.size_bytes = 0
+
+    @property
+    def is_malformed(self) -> bool:
+        return self._body.is_malformed
+
+    @property
+    def is_mid_event(self) -> bool:
+        return self._body.is_mid_event
+
+    @property
+    def is_unread(self) -> bool:
+        return self._decoder.is_blind or self._body.is_unread
+
+    @property
+    def can_tell_end(self) -> bool:
+        return not self._decoder.is_blind
+
+    def feed(self, chunk: bytes) -> None:
+        self.size_bytes += len(chunk)
+        decoded = self._decoder.feed(chunk)
+        if decoded:
+            self._body.feed(decoded)
+
+    def finish(self) -> None:
+        self._body.finish()
+
+
 class EventsBody:
     """`text/event-stream`."""
 
-    __slots__ = ("_alike", "_is_json", "_reader", "_scanner", "_tally", "is_malformed")
+    __slots__ = ("_alike", "_is_json", "_reader", "_scanner", "_tally", "is_malformed", "size_bytes")
+
+    can_tell_end = True
+    is_document = False
 
     def __init__(self, tally: Tally, reader: FieldReader) -> None:
         self._tally = tally
@@ -89,6 +143,7 @@ class EventsBody:
         self._is_json = tally.form.are_events_json
         self._alike = Alike(tally.form.event_text)
         self.is_malformed = False
+        self.size_bytes = 0
 
     @property
     def is_mid_event(self) -> bool:
@@ -99,16 +154,11 @@ class EventsBody:
         return self._scanner.oversized_count > 0
 
     def feed(self, chunk: bytes) -> None:
-        if self._scanner.is_clean:
-            text_bytes = self._alike.chunk_text_bytes(chunk)
-            if text_bytes >= 0:
-                self._tally.text_bytes += text_bytes
-                return
+        self.size_bytes += len(chunk)
+        if self._scanner.is_clean and self._alike.takes(chunk):
+            return
         for name, payload in self._scanner.feed(chunk):
-            text_bytes = self._alike.text_bytes(payload)
-            if text_bytes >= 0:
-                self._tally.text_bytes += text_bytes
-            else:
+            if not self._alike.takes_payload(payload):
                 self._read(name, payload)
 
     def finish(self) -> None:
@@ -117,6 +167,7 @@ class EventsBody:
         for name, payload in self._scanner.finish():
             self._read(name, payload)
         self.is_malformed = is_malformed
+        self._tally.text_bytes += self._alike.text_bytes
 
     def _read(self, name: bytes, payload: bytes) -> None:
         if not self._is_json:
@@ -143,52 +194,72 @@ class EventsBody:
             self.is_malformed = True
 
 
-class DocumentBody:
+class DocumentBody(msgspec.Struct):
     """One JSON document: an object, or the array that Gemini streams without `alt=sse`."""
 
-    def __init__(self, tally: Tally, reader: FieldReader, array_reader: FieldReader) -> None:
-        self._tally = tally
-        self._reader = reader
-        self._array_reader = array_reader
-        self._document = bytearray()
-        self._tail: bytearray | None = None
-        self.is_malformed = False
-        self.is_mid_event = False
-        self.is_unread = False
+    can_tell_end: ClassVar[bool] = True
+    is_document: ClassVar[bool] = True
+    is_malformed: ClassVar[bool] = False
+    is_mid_event: ClassVar[bool] = False
+
+    tally: Tally
+    reader: FieldReader
+    array_reader: FieldReader
+    is_unread: bool = False
+    document: bytes | bytearray = b""
+    tail: bytearray | None = None
+    """Of a document that is too large; `document` is its beginning."""
+    dropped_bytes: int = 0
+
+    @property
+    def size_bytes(self) -> int:
+        return len(self.document) + len(self.tail or b"") + self.dropped_bytes
 
     def feed(self, chunk: bytes) -> None:
-        if self._tail is not None:
-            self._tail += chunk
-            if len(self._tail) > 4 * _END_BYTES:
-                del self._tail[:-_END_BYTES]
-            return
-        self._document += chunk
-        if len(self._document) > DOCUMENT_BYTES_MAX:
-            self._tail = self._document[-_END_BYTES:]
-            del self._document[_END_BYTES:]
+        if self.document or len(chunk) > DOCUMENT_BYTES_MAX:
+            self._add(chunk)
+        else:
+            # Most documents come in one piece, which is read as it is.
+            self.document = chunk
 
     def finish(self) -> None:
-        if self._tail is None:
-            self._read(bytes(self._document))
+        if self.tail is not None:
+            self.is_unread = True
+            for end in (self.document, self.tail):
+                self._search(bytes(end))
+        elif self.document:
+            try:
+                self._read(bytes(self.document))
+            except NotJson:
+                self.is_unread = True
+
+    def _add(self, chunk: bytes) -> None:
+        if self.tail is not None:
+            self.tail += chunk
+            if len(self.tail) > 4 * _END_BYTES:
+                self.dropped_bytes += len(self.tail) - _END_BYTES
+                del self.tail[:-_END_BYTES]
             return
-        self.is_unread = True
-        for end in (self._document, self._tail):
-            self._search(bytes(end))
+        if not isinstance(self.document, bytearray):
+            self.document = bytearray(self.document)
+        self.document += chunk
+        if len(self.document) > DOCUMENT_BYTES_MAX:
+            self.tail = self.document[-_END_BYTES:]
+            self.dropped_bytes = len(self.document) - 2 * _END_BYTES
+            del self.document[_END_BYTES:]
 
     def _read(self, document: bytes) -> None:
-        try:
-            if document[:1] != b"{" and document.lstrip()[:1] == b"[":
-                for found in self._array_reader.read_list(document):
-                    self._tally.note(found)
-            elif document:
-                self._tally.note(self._reader.read(document))
-            self._tally.is_terminal_seen = bool(document)
-        except NotJson:
-            self.is_unread = True
+        """Raises NotJson."""
+        if document.startswith(b"{") or not document.lstrip().startswith(b"["):
+            self.tally.note_whole(self.reader.read(document))
+        else:
+            for found in self.array_reader.read_list(document):
+                self.tally.note(found)
+        self.tally.is_terminal_seen = True
 
     def _search(self, end: bytes) -> None:
         """The last usage object among these bytes, if there is one."""
-        for root in dict.fromkeys(path.partition(".")[0] for path in self._tally.form.tokens.input):
+        for root in dict.fromkeys(path.partition(".")[0] for path in self.tally.form.tokens.input):
             mark = b'"' + root.encode() + b'":'
             at = end.rfind(mark)
             if at < 0:
@@ -196,7 +267,7 @@ class DocumentBody:
             text = end[at + len(mark) :].decode("utf-8", "replace").lstrip()
             try:
                 usage, _ = json.JSONDecoder().raw_decode(text)
-                self._tally.note(self._reader.read(msgspec.json.encode({root: usage})))
+                self.tally.note_whole(self.reader.read(msgspec.json.encode({root: usage})))
             except (ValueError, RecursionError):
                 continue
 
@@ -204,18 +275,23 @@ class DocumentBody:
 class LinesBody:
     """One JSON document a line."""
 
+    can_tell_end = True
+    is_document = False
+
     def __init__(self, tally: Tally, reader: FieldReader) -> None:
         self._tally = tally
         self._reader = reader
         self._pending = b""
         self.is_malformed = False
         self.is_unread = False
+        self.size_bytes = 0
 
     @property
     def is_mid_event(self) -> bool:
         return bool(self._pending)
 
     def feed(self, chunk: bytes) -> None:
+        self.size_bytes += len(chunk)
         *lines, self._pending = (self._pending + chunk).split(b"\n")
         for line in lines:
             self._read(line)
@@ -238,6 +314,8 @@ class LinesBody:
 class FramesBody:
     """Amazon's binary event stream."""
 
+    can_tell_end = True
+    is_document = False
     is_malformed = False
     is_mid_event = False
 
@@ -245,12 +323,14 @@ class FramesBody:
         self._tally = tally
         self._reader = reader
         self._scanner = FrameScanner()
+        self.size_bytes = 0
 
     @property
     def is_unread(self) -> bool:
         return self._scanner.is_broken
 
     def feed(self, chunk: bytes) -> None:
+        self.size_bytes += len(chunk)
         for frame in self._scanner.feed(chunk):
             if frame.is_exception:
                 self._tally.is_error = True

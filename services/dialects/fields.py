@@ -40,8 +40,6 @@ class _Node:
 
     slot: str = ""
     rank: int = 0
-    is_only: bool = True
-    """No other path leads to the slot."""
     is_list: bool = False
     kind: Any = None
     steps: dict[str, _Node] = field(default_factory=dict)
@@ -54,7 +52,7 @@ class FieldReader:
         self._root = _Node()
         for slot, alternatives in paths.items():
             for rank, path in enumerate(alternatives):
-                _plant(self._root, slot, rank, path, is_only=len(alternatives) == 1)
+                _plant(self._root, slot, rank, path)
         _give_type(self._root)
         self._one: msgspec.json.Decoder[Any] = msgspec.json.Decoder(self._root.kind)
         self._many: msgspec.json.Decoder[list[Any]] = msgspec.json.Decoder(GenericAlias(list, (self._root.kind,)))
@@ -89,12 +87,12 @@ class FieldReader:
         return founds
 
 
-def _plant(root: _Node, slot: str, rank: int, path: str, *, is_only: bool) -> None:
+def _plant(root: _Node, slot: str, rank: int, path: str) -> None:
     node = root
     for step in path.split("."):
         node = node.steps.setdefault(step.removesuffix("[]"), _Node())
         node.is_list = node.is_list or step.endswith("[]")
-    node.slot, node.rank, node.is_only = slot, rank, is_only and "[]" not in path
+    node.slot, node.rank = slot, rank
 
 
 def _give_type(node: _Node) -> None:
@@ -131,20 +129,18 @@ def _collect(node: _Node, values: dict[str, Any], found: Found, ranks: dict[str,
             continue
         child = steps[name]
         slot = child.slot
-        if slot == TEXT:
+        if not slot:
+            if child.is_list:
+                for item in value:
+                    if item is not None:
+                        _collect(child, item, found, ranks)
+            else:
+                _collect(child, value, found, ranks)
+        elif slot == TEXT:
             _measure(value, found)
-        elif child.is_only and slot:
+        elif slot not in ranks or child.rank < ranks[slot]:
             found[slot] = value
-        elif slot:
-            if slot not in ranks or child.rank < ranks[slot]:
-                found[slot] = value
-                ranks[slot] = child.rank
-        elif child.is_list:
-            for item in value:
-                if item is not None:
-                    _collect(child, item, found, ranks)
-        else:
-            _collect(child, value, found, ranks)
+            ranks[slot] = child.rank
 
 
 def _read_slowly(root: _Node, document: msgspec.Raw, found: Found) -> None:

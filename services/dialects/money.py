@@ -37,7 +37,7 @@ class RateBook:
 
     def __init__(self, *, catalogue: Callable[[], Mapping[str, Rates]]) -> None:
         self._catalogue = catalogue
-        self._memo: dict[tuple[str, ...], tuple[Rates, Rate | None]] = {}
+        self._memo: dict[tuple[str, ...], tuple[Rates | None, Rates | None, Rate | None]] = {}
 
     def cost_nanodollars(
         self, gateway: Gateway, provider: str, model: str, usage: Usage, *, custom: Rate | None = None
@@ -52,23 +52,17 @@ class RateBook:
 
     def rate(self, gateway: Gateway, provider: str, model: str) -> Rate | None:
         """The provider's rate for the model: the gateway's own before the catalogue's."""
-        own = gateway.rates.get(provider)
-        if own is not None:
-            found = self._remembered((gateway.account, gateway.name, provider, model), own, model)
-            if found is not None:
-                return found
         listed = self._catalogue().get(provider)
-        return None if listed is None else self._remembered((provider, model), listed, model)
-
-    def _remembered(self, key: tuple[str, ...], rates: Rates, model: str) -> Rate | None:
-        """As `find_rate`, looked for once per model as long as the rates are the same."""
+        own = gateway.rates.get(provider)
+        key = (provider, model) if own is None else (gateway.account, gateway.name, provider, model)
         known = self._memo.get(key)
-        if known is not None and known[0] is rates:
-            return known[1]
+        # As long as both are the same objects, what was found in them holds.
+        if known is not None and known[0] is listed and known[1] is own:
+            return known[2]
         if len(self._memo) >= _MEMO_ENTRIES_MAX:
             self._memo.clear()
-        found = find_rate(rates, model)
-        self._memo[key] = rates, found
+        found = find_rate(own or (), model) or find_rate(listed or (), model)
+        self._memo[key] = listed, own, found
         return found
 
 
@@ -98,15 +92,20 @@ def fits(match: Match, name: str) -> bool:
 
 def cost_nanodollars(rate: Rate, usage: Usage) -> int | None:
     """What the usage costs at that rate; None when a count or the price of one is missing."""
-    if usage.tokens_in is None or usage.tokens_out is None:
+    tokens_in, tokens_out = usage.tokens_in, usage.tokens_out
+    if tokens_in is None or tokens_out is None:
         return None
-    tier = _tier(rate.tiers, usage.tokens_in)
+    tier = rate.tiers[0] if len(rate.tiers) == 1 else _tier(rate.tiers, tokens_in)
+    price_in, price_out = tier.input, tier.output
+    is_cached = usage.tokens_cache_read or usage.tokens_cache_write
+    if not is_cached and price_in is not None and price_out is not None:
+        return round(tokens_in * price_in * _NANODOLLARS_PER_RATE + tokens_out * price_out * _NANODOLLARS_PER_RATE)
     read, write = usage.tokens_cache_read or 0, usage.tokens_cache_write or 0
     parts = (
-        (max(0, usage.tokens_in - read - write), tier.input),
-        (read, tier.input if tier.cache_read is None else tier.cache_read),
-        (write, tier.input if tier.cache_write is None else tier.cache_write),
-        (usage.tokens_out, tier.output),
+        (max(0, tokens_in - read - write), price_in),
+        (read, price_in if tier.cache_read is None else tier.cache_read),
+        (write, price_in if tier.cache_write is None else tier.cache_write),
+        (tokens_out, price_out),
     )
     cost = 0.0
     for tokens, price in parts:

@@ -8,9 +8,10 @@ bytes hold JSON beside the text. Until a model has taught anything, a token is 4
 from __future__ import annotations
 
 import math
-from typing import Final, Literal
+from typing import Final
 
-Direction = Literal["in", "out"]
+_Ratios = tuple[float | None, float | None]
+"""Bytes per token of a model's input and output; None: nothing was learned."""
 
 BYTES_PER_TOKEN: Final = 4.0
 
@@ -23,30 +24,35 @@ _SAMPLE_TOKENS_MIN: Final = 8
 _WEIGHT: Final = 0.1
 
 
+_UNKNOWN: Final[_Ratios] = (None, None)
+
+
 class RatioTable:
     """Ratios by model. Bounded: a new model beyond the bound replaces the one learned first."""
 
     def __init__(self, *, models_max: int = 2_048) -> None:
-        self._entries_max = models_max * 2
-        self._ratios: dict[tuple[str, Direction], float] = {}
+        self._models_max = models_max
+        self._ratios: dict[str, _Ratios] = {}
 
-    def bytes_per_token(self, model: str, direction: Direction) -> float:
-        """The ratio as far as it is known."""
-        return self._ratios.get((model, direction), BYTES_PER_TOKEN)
+    def tokens_in(self, model: str, size_bytes: int) -> int:
+        """About how many tokens a request of this size is, rounded up."""
+        return math.ceil(size_bytes / (self._ratios.get(model, _UNKNOWN)[0] or BYTES_PER_TOKEN))
 
-    def tokens(self, model: str, direction: Direction, size_bytes: int) -> int:
-        """About how many tokens these bytes are, rounded up."""
-        return math.ceil(size_bytes / self.bytes_per_token(model, direction))
+    def tokens_out(self, model: str, text_bytes: int) -> int:
+        """About how many tokens this much of an answer's text is, rounded up."""
+        return math.ceil(text_bytes / (self._ratios.get(model, _UNKNOWN)[1] or BYTES_PER_TOKEN))
 
-    def learn(self, model: str, direction: Direction, size_bytes: int, tokens: int) -> None:
-        """An answer has reported how many tokens these bytes were."""
-        if not model or tokens < _SAMPLE_TOKENS_MIN or not _RATIO_MIN <= size_bytes / tokens <= _RATIO_MAX:
-            return
-        key = (model, direction)
-        known = self._ratios.get(key)
+    def learn(self, model: str, *, size_bytes: int, tokens_in: int, text_bytes: int, tokens_out: int) -> None:
+        """An answer has reported how many tokens the request's bytes were, and those of its own text."""
+        known = self._ratios.get(model)
+        ratio_in, ratio_out = known or _UNKNOWN
+        if tokens_in >= _SAMPLE_TOKENS_MIN and _RATIO_MIN <= (sample := size_bytes / tokens_in) <= _RATIO_MAX:
+            ratio_in = sample if ratio_in is None else ratio_in + (sample - ratio_in) * _WEIGHT
+        if tokens_out >= _SAMPLE_TOKENS_MIN and _RATIO_MIN <= (sample := text_bytes / tokens_out) <= _RATIO_MAX:
+            ratio_out = sample if ratio_out is None else ratio_out + (sample - ratio_out) * _WEIGHT
         if known is None:
-            if len(self._ratios) >= self._entries_max:
+            if not model or ratio_in is ratio_out is None:
+                return
+            if len(self._ratios) >= self._models_max:
                 del self._ratios[next(iter(self._ratios))]
-            self._ratios[key] = size_bytes / tokens
-        else:
-            self._ratios[key] = known + (size_bytes / tokens - known) * _WEIGHT
+        self._ratios[model] = ratio_in, ratio_out

@@ -100,41 +100,29 @@ class RequestReader:
 
     def read(self, form: RequestForm, body: bytes, *, is_prefix: bool = False) -> RequestFacts:
         """The facts of a request. Never raises. `is_prefix`: the body streams, and these are only its first bytes."""
-        found = self._found(body, form, is_prefix=is_prefix)
-        path_model, model = form.path_model, found.get("model")
-        if path_model and (form.is_path_first or not isinstance(model, str) or not model):
-            model = path_model
-        elif isinstance(model, str):
-            model = _bounded(model)
-        else:
-            model = ""
-        return RequestFacts(
-            form.format,
-            model,
-            form.is_stream or found.get("stream") is True,
-            _tokens_out_max(found) if "tokens_out_max" in found else None,
-            text_size_bytes(body),
-        )
+        is_whole = body and not (is_prefix or form.is_multipart)
+        found = self._read_whole(body) if is_whole else _found_in_beginning(body, form)
+        named, stream, most, answers = map(found.get, _PATHS)
+        model = form.path_model
+        if named and type(named) is str and not (model and form.is_path_first):
+            model = _bounded(named)
+        if type(most) is not int or most <= 0:
+            most = None
+        elif type(answers) is int and answers > 1:
+            most *= answers
+        return RequestFacts(form.format, model, form.is_stream or stream is True, most, text_size_bytes(body))
 
-    def _found(self, body: bytes, form: RequestForm, *, is_prefix: bool) -> Found:
-        if not body:
-            return {}
-        if form.is_multipart:
-            return _found_in_form(body[:_LOOK_BYTES_MAX])
-        if is_prefix:
-            return _found_in_prefix(body[:_LOOK_BYTES_MAX])
+    def _read_whole(self, body: bytes) -> Found:
         try:
             return self._fields.read(body)
         except NotJson:
             return {}
 
 
-def _tokens_out_max(found: Found) -> int | None:
-    most = found.get("tokens_out_max")
-    if not isinstance(most, int) or isinstance(most, bool) or most <= 0:
-        return None
-    answers = found.get("answers")
-    return most * answers if isinstance(answers, int) and not isinstance(answers, bool) and answers > 1 else most
+def _found_in_beginning(body: bytes, form: RequestForm) -> Found:
+    """What the beginning of a form, or of a body that streams, says."""
+    beginning = body[:_LOOK_BYTES_MAX]
+    return _found_in_form(beginning) if form.is_multipart else _found_in_prefix(beginning)
 
 
 def _bounded(model: str) -> str:

@@ -9,8 +9,9 @@ an answer that reports nothing is estimated by it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Final
+
+import msgspec
 
 from services.dialects.fields import TEXT, FieldReader, Found
 from services.dialects.formats import Format, Paths
@@ -22,7 +23,8 @@ CACHE_READ: Final = "cache_read"
 CACHE_WRITE: Final = "cache_write"
 REASONING: Final = "reasoning"
 TOTAL: Final = "total"
-_COUNTS: Final = frozenset({INPUT, INPUT_BESIDE, OUTPUT, CACHE_READ, CACHE_WRITE, REASONING, TOTAL})
+_SAID: Final = (TEXT, "model", "error")
+COUNTS: Final = (INPUT, INPUT_BESIDE, OUTPUT, CACHE_READ, CACHE_WRITE, REASONING, TOTAL)
 
 # A count beyond this is nobody's token count.
 _COUNT_MAX: Final = 1_000_000_000_000
@@ -33,7 +35,8 @@ _PENDING: Final = frozenset({"starting", "processing", "queued", "in_progress"})
 
 def event_reader(form: Format) -> FieldReader:
     """Reads the events of a stream in that format."""
-    return FieldReader(_paths(form, form.event_text) | {"finish": form.finish, "type": form.event_type})
+    paths = _paths(form, form.event_text) | {"finish": form.finish, "type": form.event_type}
+    return FieldReader(paths)
 
 
 def whole_reader(form: Format) -> FieldReader:
@@ -57,12 +60,11 @@ def _paths(form: Format, text: Paths) -> dict[str, Paths]:
     }
 
 
-@dataclass(slots=True)
-class Tally:
+class Tally(msgspec.Struct):
     """Adds up one answer."""
 
     form: Format
-    counts: dict[str, int] = field(default_factory=dict)
+    counts: dict[str, int] = {}  # msgspec gives each its own
     text_bytes: int = 0
     model: str = ""
     is_terminal_seen: bool = False
@@ -70,15 +72,24 @@ class Tally:
     is_pending: bool = False
 
     def note(self, found: Found, event_name: str = "") -> None:
-        """One event, or the one document."""
-        text_bytes = found.pop(TEXT, 0)
-        self.text_bytes += text_bytes
+        """One event."""
         if found:
-            self._note_counts(found)
-            self._note_state(found)
+            self._note_said(found)
+        finish = found.get("finish")
+        # Some vendors send an empty reason until there is one; an empty text is a text.
+        if finish is not None and (finish != "" or self.form.is_finish_text):
+            self.is_terminal_seen = True
         kind = found.get("type") or event_name
-        if kind:
-            self._note_kind(kind)
+        if type(kind) is str:
+            self.is_terminal_seen = self.is_terminal_seen or kind in self.form.terminal_types
+            self.is_error = self.is_error or kind == "error"
+
+    def note_whole(self, found: Found) -> None:
+        """The one document."""
+        self._note_said(found)
+        if "status" in found:
+            status = found["status"]
+            self.is_pending = type(status) is str and status in _PENDING
 
     def note_headers(self, headers: Mapping[bytes, bytes]) -> None:
         """Counts in the answer's head; those of the body are more precise and come later."""
@@ -88,30 +99,18 @@ class Tally:
                 if text.isdigit() and len(text) <= 12:
                     self.counts[slot] = int(text)
 
-    def _note_counts(self, found: Found) -> None:
-        counts = self.counts
-        for slot, count in found.items():
-            if slot not in _COUNTS:
-                continue
+    def _note_said(self, found: Found) -> None:
+        """What events and documents have both."""
+        text_bytes, model, error = map(found.get, _SAID)
+        if text_bytes:
+            self.text_bytes += text_bytes
+        if model and type(model) is str:
+            self.model = model
+        if error:
+            self.is_error = True
+        for slot in found.keys() & COUNTS:
+            count = found[slot]
             if type(count) is float and count.is_integer():
                 count = int(count)
-            if type(count) is int and 0 <= count <= _COUNT_MAX and (count or slot not in counts):
-                counts[slot] = count
-
-    def _note_state(self, found: Found) -> None:
-        model = found.get("model")
-        if isinstance(model, str) and model:
-            self.model = model
-        if found.get("error"):
-            self.is_error = True
-        finish = found.get("finish")
-        # Some vendors send an empty reason until there is one; an empty text is a text.
-        if finish is not None and (finish != "" or self.form.is_finish_text):
-            self.is_terminal_seen = True
-        self.is_pending = found.get("status") in _PENDING
-
-    def _note_kind(self, kind: object) -> None:
-        if kind in self.form.terminal_types:
-            self.is_terminal_seen = True
-        if kind == "error":
-            self.is_error = True
+            if type(count) is int and 0 <= count <= _COUNT_MAX and (count or slot not in self.counts):
+                self.counts[slot] = count

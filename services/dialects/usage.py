@@ -10,37 +10,38 @@ piece on the hot path, so it skips what it does not need and never raises.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Final, Literal, assert_never
 
 import msgspec
 
-from services.dialects.bodies import Body, DocumentBody, EventsBody, FramesBody, Framing, LinesBody, framing_of
+from services.dialects.bodies import (
+    Body,
+    CodedBody,
+    DocumentBody,
+    EventsBody,
+    FramesBody,
+    Framing,
+    LinesBody,
+    framing_of,
+)
 from services.dialects.codings import BoundedDecoder
 from services.dialects.fields import FieldReader
 from services.dialects.formats import Format
 from services.dialects.ratios import RatioTable
 from services.dialects.request import RequestFacts
-from services.dialects.tally import (
-    CACHE_READ,
-    CACHE_WRITE,
-    INPUT,
-    INPUT_BESIDE,
-    OUTPUT,
-    REASONING,
-    TOTAL,
-    Tally,
-    event_reader,
-    whole_reader,
-)
+from services.dialects.tally import COUNTS, Tally, event_reader, whole_reader
 
 # The reader's own decoded copy of a coded answer ends here; what follows is estimated.
 DECODED_BYTES_MAX: Final = 67_108_864
 
 _ERROR_STATUS: Final = 400
 
-# Content types whose framing is remembered, since the same few come again and again.
-_CONTENT_TYPES_MAX: Final = 256
+# Pairs of a format and a content type whose body is remembered, since the same few come again and again.
+_BODIES_MAX: Final = 256
+
+BodyMaker = Callable[[Tally], Body | None]
 
 Source = Literal["provider", "estimated", "none"]
 
@@ -67,7 +68,7 @@ class UsageReaders:
         self.ratios = ratios if ratios is not None else RatioTable()
         self._event_readers: dict[str, FieldReader] = {}
         self._whole_readers: dict[str, FieldReader] = {}
-        self._framings: dict[str, Framing] = {}
+        self._bodies: dict[tuple[str, str], BodyMaker] = {}
 
     def open(
         self,
@@ -79,40 +80,40 @@ class UsageReaders:
         headers: Iterable[tuple[bytes, bytes]] = (),
     ) -> UsageReader:
         """A reader for the answer to that request; `headers` are the answer's."""
-        tally = Tally(facts.format)
-        if facts.format.tokens.input_headers:
+        form = facts.format
+        tally = Tally(form)
+        if form.tokens.input_headers:
             tally.note_headers({name.lower(): value for name, value in headers})
-        is_coded = content_encoding != "" and content_encoding.strip().lower() not in ("", "identity")
-        return UsageReader(
-            facts,
-            tally,
-            self._body(tally, content_type) if facts.model_type else None,
-            decoder=BoundedDecoder(content_encoding, bytes_max=DECODED_BYTES_MAX) if is_coded else None,
-            ratios=self.ratios if status < _ERROR_STATUS else None,
-        )
+        body: Body | None = None
+        if form.model_type:
+            make = self._bodies.get((form.name, content_type)) or self._maker(form, content_type)
+            body = make(tally)
+        if content_encoding and body is not None and content_encoding.strip().lower() not in ("", "identity"):
+            body = CodedBody(body, BoundedDecoder(content_encoding, bytes_max=DECODED_BYTES_MAX))
+        ratios = self.ratios if status < _ERROR_STATUS else None
+        return UsageReader(facts, tally, body, ratios, _pass if body is None else body.feed)
 
-    def tokens_in(self, facts: RequestFacts) -> int:
-        """About how many tokens a request's input has, before anybody counted it."""
-        return self.ratios.tokens(facts.model, "in", facts.size_bytes)
+    def _maker(self, form: Format, content_type: str) -> BodyMaker:
+        """What makes the bodies of such answers, remembered."""
+        if len(self._bodies) >= _BODIES_MAX:
+            self._bodies.clear()
+        make = self._bodies[form.name, content_type] = self._make(form, framing_of(content_type))
+        return make
 
-    def _body(self, tally: Tally, content_type: str) -> Body | None:
-        framing = self._framings.get(content_type)
-        if framing is None:
-            if len(self._framings) >= _CONTENT_TYPES_MAX:
-                self._framings.clear()
-            framing = self._framings[content_type] = framing_of(content_type)
-        events = self._reader(self._event_readers, tally.form, is_event=True)
+    def _make(self, form: Format, framing: Framing) -> BodyMaker:
+        events = self._reader(self._event_readers, form, is_event=True)
         match framing:
             case "events":
-                return EventsBody(tally, events)
+                return partial(EventsBody, reader=events)
             case "document":
-                return DocumentBody(tally, self._reader(self._whole_readers, tally.form, is_event=False), events)
+                whole = self._reader(self._whole_readers, form, is_event=False)
+                return partial(DocumentBody, reader=whole, array_reader=events)
             case "lines":
-                return LinesBody(tally, events)
+                return partial(LinesBody, reader=events)
             case "frames":
-                return FramesBody(tally, events)
+                return partial(FramesBody, reader=events)
             case "opaque":
-                return None
+                return _no_body
             case _:
                 assert_never(framing)
 
@@ -123,139 +124,122 @@ class UsageReaders:
         return reader
 
 
-class UsageReader:
+class UsageReader(msgspec.Struct):
     """Reads one answer. Without a body (it is no text) it only counts nothing."""
 
-    __slots__ = ("_body", "_decoder", "_facts", "_ratios", "_size_bytes", "_tally", "_usage")
-
-    def __init__(
-        self,
-        facts: RequestFacts,
-        tally: Tally,
-        body: Body | None,
-        *,
-        decoder: BoundedDecoder | None,
-        ratios: RatioTable | None,
-    ) -> None:
-        self._facts = facts
-        self._tally = tally
-        self._body = body
-        self._decoder = decoder
-        self._ratios = ratios
-        self._size_bytes = 0
-        self._usage: Usage | None = None
+    facts: RequestFacts
+    tally: Tally
+    body: Body | None
+    ratios: RatioTable | None
+    """None: the answer is a failure, of which nothing is counted."""
+    feed: Callable[[bytes], None]
+    """Takes the next bytes of the answer, as they came."""
+    usage: Usage | None = None
 
     @property
     def is_malformed(self) -> bool:
         """An event of a stream whose events are JSON was not."""
-        return self._body is not None and self._body.is_malformed
+        return self.body is not None and self.body.is_malformed
 
     @property
     def is_mid_event(self) -> bool:
         """The beginning of an event has come and not its end."""
-        return self._body is not None and self._body.is_mid_event
+        return self.body is not None and self.body.is_mid_event
 
     @property
     def is_terminal_seen(self) -> bool:
         """The dialect's own end has come; a document is at its end when it can be read."""
-        if isinstance(self._body, DocumentBody):
+        if self.body is not None and self.body.is_document:
             return self.finish().is_terminal_seen
-        return self._tally.is_terminal_seen
+        return self.tally.is_terminal_seen
 
     @property
     def can_tell_end(self) -> bool:
         """Whether a missing end would be noticed: not in a body that is no text or that nobody can decode."""
-        return self._body is not None and not (self._decoder is not None and self._decoder.is_blind)
+        return self.body is not None and self.body.can_tell_end
 
     @property
     def is_error(self) -> bool:
         """The answer has said in-band that it failed."""
-        return self._tally.is_error
-
-    def feed(self, chunk: bytes) -> None:
-        """The next bytes of the answer, as they came."""
-        self._size_bytes += len(chunk)
-        if self._body is None:
-            return
-        if self._decoder is None:
-            self._body.feed(chunk)
-            return
-        decoded = self._decoder.feed(chunk)
-        if decoded:
-            self._body.feed(decoded)
+        return self.tally.is_error
 
     def finish(self) -> Usage:
         """The answer has ended, well or not. Asked again, it says the same."""
-        if self._usage is None:
-            if self._body is not None:
-                self._body.finish()
-            self._usage = self._total()
-        return self._usage
+        if self.usage is None:
+            if self.body is not None:
+                self.body.finish()
+            self.usage = self._total()
+        return self.usage
 
     def _total(self) -> Usage:
-        tally = self._tally
-        if self._ratios is None or tally.is_pending or not self._facts.model_type:
+        tally, ratios, body = self.tally, self.ratios, self.body
+        if ratios is None or tally.is_pending or not tally.form.model_type:
             return Usage(model=tally.model, is_terminal_seen=tally.is_terminal_seen, is_error=tally.is_error)
         usage = counted_usage(tally)
-        tokens_in, tokens_out = usage.tokens_in, usage.tokens_out
-        if tokens_in is None or tokens_out is None:
-            if tally.form.is_text and self._body is not None and self._facts.size_bytes:
-                return self._estimated(usage)
+        if usage.tokens_in is None or usage.tokens_out is None:
+            if tally.form.is_text and body is not None and self.facts.size_bytes:
+                return self._estimated(usage, ratios, body)
         elif tally.is_terminal_seen:
-            self._learn(usage)
-        elif tally.form.is_text and (seen := self._tokens_seen()) > tokens_out:
-            # Cut off: what was counted before the end is less than what was said.
-            return msgspec.structs.replace(usage, tokens_out=seen, source="estimated")
+            ratios.learn(
+                self.facts.model or tally.model,
+                size_bytes=self.facts.size_bytes,
+                tokens_in=usage.tokens_in,
+                text_bytes=tally.text_bytes,
+                tokens_out=usage.tokens_out - (usage.tokens_reasoning or 0),
+            )
+        elif tally.form.is_text:
+            seen = ratios.tokens_out(self.facts.model or tally.model, tally.text_bytes)
+            if seen > usage.tokens_out:
+                # Cut off: what was counted before the end is less than what was said.
+                return msgspec.structs.replace(usage, tokens_out=seen, source="estimated")
         return usage
 
-    def _tokens_seen(self) -> int:
-        """Output tokens by the text that came, cut off or not."""
-        assert self._ratios is not None
-        return self._ratios.tokens(self._facts.model or self._tally.model, "out", self._tally.text_bytes)
-
-    def _estimated(self, usage: Usage) -> Usage:
-        """What the provider left out, from the bytes."""
-        assert self._ratios is not None
-        model = self._facts.model or self._tally.model
+    def _estimated(self, usage: Usage, ratios: RatioTable, body: Body) -> Usage:
+        """What the provider left out, from the bytes of text that were seen; where nothing could be read, of all."""
+        tally = self.tally
+        model = self.facts.model or tally.model
         tokens_in, tokens_out = usage.tokens_in, usage.tokens_out
         if tokens_in is None:
-            tokens_in = self._ratios.tokens(model, "in", self._facts.size_bytes)
+            tokens_in = ratios.tokens_in(model, self.facts.size_bytes)
         if tokens_out is None:
-            tokens_out = self._ratios.tokens(model, "out", self._text_bytes()) if self._tally.form.has_output else 0
+            text_bytes = max(tally.text_bytes, body.size_bytes) if body.is_unread else tally.text_bytes
+            tokens_out = ratios.tokens_out(model, text_bytes) if tally.form.has_output else 0
         return msgspec.structs.replace(usage, tokens_in=tokens_in, tokens_out=tokens_out, source="estimated")
-
-    def _text_bytes(self) -> int:
-        """Bytes of text that were seen; where nothing could be read, all bytes."""
-        is_blind = self._decoder is not None and self._decoder.is_blind
-        is_unread = self._body is None or self._body.is_unread
-        return max(self._tally.text_bytes, self._size_bytes) if is_blind or is_unread else self._tally.text_bytes
-
-    def _learn(self, counted: Usage) -> None:
-        assert self._ratios is not None
-        model = self._facts.model or self._tally.model
-        if counted.tokens_out and self._tally.text_bytes:
-            visible = counted.tokens_out - (counted.tokens_reasoning or 0)
-            self._ratios.learn(model, "out", self._tally.text_bytes, visible)
-        if counted.tokens_in:
-            self._ratios.learn(model, "in", self._facts.size_bytes, counted.tokens_in)
 
 
 def counted_usage(tally: Tally) -> Usage:
     """The provider's counts in Narrows' meaning."""
-    counts, tokens = tally.counts, tally.form.tokens
-    tokens_in, tokens_out = counts.get(INPUT), counts.get(OUTPUT)
-    read, write, reasoning = counts.get(CACHE_READ), counts.get(CACHE_WRITE), counts.get(REASONING)
+    form = tally.form
+    tokens_in, beside, tokens_out, read, write, reasoning, total = map(tally.counts.get, COUNTS)
     if tokens_in is not None:
-        tokens_in += counts.get(INPUT_BESIDE, 0)
-        if tokens.is_cache_beside:
+        if beside:
+            tokens_in += beside
+        if form.tokens.is_cache_beside:
             tokens_in += (read or 0) + (write or 0)
-    if tokens.is_reasoning_beside and (tokens_out is not None or reasoning):
-        tokens_out = (tokens_out or 0) + (reasoning or 0)
-    elif reasoning and counts.get(TOTAL) == (tokens_in or 0) + (tokens_out or 0) + reasoning:
+    if reasoning and (
         # Some vendors leave reasoning out of the output; only their total shows it.
+        form.tokens.is_reasoning_beside or total == (tokens_in or 0) + (tokens_out or 0) + reasoning
+    ):
         tokens_out = (tokens_out or 0) + reasoning
-    if tokens_out is None and tokens_in is not None and not tally.form.has_output:
+    if tokens_out is None and tokens_in is not None and not form.has_output:
         tokens_out = 0
     source: Source = "none" if tokens_in is None and tokens_out is None else "provider"
-    ends = (tally.model, tally.is_terminal_seen, tally.is_error)
-    return Usage(tokens_in, tokens_out, read, write, reasoning, source, *ends)
+    return Usage(
+        tokens_in,
+        tokens_out,
+        read,
+        write,
+        reasoning,
+        source,
+        tally.model,
+        tally.is_terminal_seen,
+        tally.is_error,
+    )
+
+
+def _no_body(tally: Tally) -> None:
+    """What is no text has no body to read."""
+
+
+def _pass(chunk: bytes) -> None:
+    """Nothing reads these bytes."""

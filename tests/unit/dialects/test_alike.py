@@ -30,22 +30,42 @@ def learned(payload: bytes) -> Alike:
 def test_an_event_like_the_learned_one_is_measured() -> None:
     alike = learned(event("hello"))
 
-    assert alike.text_bytes(event("good morning")) == len("good morning")
-    assert alike.text_bytes(event("")) == 0
+    assert alike.takes_payload(event("good morning"))
+    assert alike.takes_payload(event(""))
+    assert alike.takes(b"data: " + event("night") + b"\n\n")
+    assert alike.text_bytes == len("good morning") + len("night")
 
 
 def test_an_event_that_tells_more_must_be_read() -> None:
     alike = learned(event("hello"))
 
-    assert alike.text_bytes(event("hello", usage={"prompt_tokens": 1})) == -1
-    assert alike.text_bytes(event('a "quoted" word')) == -1
-    assert alike.text_bytes(event("line\nbreak")) == -1
-    assert alike.text_bytes(event("x").replace(b"null", b'"stop"')) == -1
-    assert alike.text_bytes(b'{"model') == -1
+    assert not alike.takes_payload(event("hello", usage={"prompt_tokens": 1}))
+    assert not alike.takes_payload(event('a "quoted" word'))
+    assert not alike.takes_payload(event("line\nbreak"))
+    assert not alike.takes_payload(event("x").replace(b"null", b'"stop"'))
+    assert not alike.takes_payload(b'{"model')
+    assert not alike.takes_payload(b"")
+    assert alike.text_bytes == 0
+
+
+def test_a_piece_of_more_or_less_than_one_event_must_be_scanned() -> None:
+    alike = learned(event("hello"))
+    whole = b"data: " + event("night") + b"\n\n"
+
+    assert not alike.takes(whole + whole)
+    assert not alike.takes(whole.replace(b"night", b"ni\r\nght"))
+    assert not alike.takes(whole[:-1])
+    assert not alike.takes(whole[1:])
+    assert not alike.takes(b"event: x\n" + whole)
+    assert alike.text_bytes == 0
 
 
 def test_nothing_is_alike_before_anything_was_learned() -> None:
-    assert Alike(CHAT.event_text).text_bytes(event("x")) == -1
+    alike = Alike(CHAT.event_text)
+
+    assert not alike.takes_payload(event("x"))
+    assert not alike.takes_payload(b"")
+    assert not alike.takes(b"")
 
 
 @given(st.lists(st.text(max_size=20), min_size=1, max_size=20))

@@ -61,3 +61,31 @@ def test_a_list_is_read_item_by_item() -> None:
     assert READER.read_list(b'[{"model":"a"},{"model":"b"}]') == [{"model": "a"}, {"model": "b"}]
     assert READER.read_list(b'[{"model":"a"},3,{"usage":[],"model":"b"}]') == [{"model": "a"}, {}, {"model": "b"}]
     assert READER.read_list(b"{}") == []
+
+
+def test_null_instead_of_an_object_or_an_item_is_as_if_it_were_not_there() -> None:
+    document = b'{"usage":null,"response":null,"choices":[null,{"delta":null,"finish":"stop"},null],"model":"m"}'
+
+    assert READER.read(document) == {"model": "m", "finish": "stop"}
+    assert READER.read(b'{"choices":[null]}') == {}
+    assert READER.read(b'{"usage":{"details":null,"total":1}}') == {"tokens": 1}
+    assert READER.read_list(b"[%b,%b]" % (document, document)) == [{"model": "m", "finish": "stop"}] * 2
+
+
+def test_the_first_item_wins_and_then_the_path_named_first_wherever_it_stands() -> None:
+    reader = FieldReader({"model": ("items[].a", "model", "items[].b")})
+
+    assert reader.read(b'{"items":[{"b":1},{"a":2},{"a":3}],"model":4}') == {"model": 2}
+    assert reader.read(b'{"items":[{"b":1},{"b":2}],"model":4}') == {"model": 4}
+    assert reader.read(b'{"items":[{"b":1},{"b":2}]}') == {"model": 1}
+
+
+@pytest.mark.parametrize("paths", [{}, {"n": ("n",)}, {"n": ("items[].n",)}, {"text": ("text",)}])
+def test_a_reader_may_have_no_path_or_one(paths: dict[str, tuple[str, ...]]) -> None:
+    found = FieldReader(paths).read(b'{"n":1,"items":[{"n":1}],"text":"t"}')
+
+    assert found == dict.fromkeys(paths, 1)
+
+
+def test_names_that_are_not_pythons_are_read() -> None:
+    assert FieldReader({"n": ("a-b.class", "x.0")}).read(b'{"a-b":{"class":1}}') == {"n": 1}

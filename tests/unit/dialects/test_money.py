@@ -117,6 +117,16 @@ def test_new_rates_are_used_at_once() -> None:
     assert book.cost_nanodollars(GATEWAY, "p", "m", Usage(1, 0)) == 7_000
 
 
+def test_a_gateways_new_rates_are_used_at_once() -> None:
+    book = RateBook(catalogue=lambda: {"p": (rate("m"),)})
+    dear = Gateway("local", "main", rates={"p": (rate("m", Tier(0, 5.0, 5.0)),)})
+    dearer = Gateway("local", "main", rates={"p": (rate("m", Tier(0, 9.0, 9.0)),)})
+
+    costs = [book.cost_nanodollars(gateway, "p", "m", Usage(1, 0)) for gateway in (dear, dearer, GATEWAY)]
+
+    assert costs == [5_000, 9_000, 1_000]
+
+
 def test_the_clients_own_rate_comes_first() -> None:
     book = RateBook(catalogue=lambda: {"p": (rate("m"),)})
     custom = parse_custom_cost('{"per_token_in":0.000001,"per_token_out":0.000002,"per_cache_read_token":0.0000005}')

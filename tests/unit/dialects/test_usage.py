@@ -573,16 +573,77 @@ def test_embedded_files_count_as_what_a_model_sees_of_them() -> None:
     assert facts(*MESSAGES, member).size_bytes < 5_000
 
 
+def learn(ratios: RatioTable, model: str, text_bytes: int, tokens_out: int) -> None:
+    ratios.learn(model, size_bytes=0, tokens_in=0, text_bytes=text_bytes, tokens_out=tokens_out)
+
+
 def test_ratios_ignore_samples_that_are_no_text_and_stay_bounded() -> None:
-    ratios = RatioTable(models_max=1)
-    ratios.learn("m", "out", 10_000, 10)
-    ratios.learn("m", "out", 9, 3)
-    assert ratios.bytes_per_token("m", "out") == 4.0
+    ratios = RatioTable(models_max=2)
+    learn(ratios, "m", 10_000, 10)
+    learn(ratios, "m", 9, 3)
+    assert ratios.tokens_out("m", 400) == 100
 
-    ratios.learn("m", "out", 200, 100)
-    ratios.learn("n", "out", 300, 100)
-    ratios.learn("o", "out", 500, 100)
+    learn(ratios, "m", 200, 100)
+    learn(ratios, "n", 300, 100)
+    learn(ratios, "o", 500, 100)
 
-    assert ratios.bytes_per_token("m", "out") == 4.0
-    assert ratios.bytes_per_token("n", "out") == 3.0
-    assert ratios.tokens("o", "out", 11) == 3
+    assert ratios.tokens_out("m", 400) == 100
+    assert ratios.tokens_out("n", 300) == 100
+    assert ratios.tokens_out("o", 11) == 3
+
+
+def test_the_ratios_of_a_request_and_of_its_answer_are_apart_and_move_by_a_tenth() -> None:
+    ratios = RatioTable()
+    ratios.learn("m", size_bytes=800, tokens_in=100, text_bytes=200, tokens_out=100)
+    assert (ratios.tokens_in("m", 800), ratios.tokens_out("m", 200)) == (100, 100)
+
+    ratios.learn("m", size_bytes=1_600, tokens_in=100, text_bytes=7, tokens_out=7)
+
+    assert (ratios.tokens_in("m", 880), ratios.tokens_out("m", 200)) == (100, 100)
+
+
+def test_what_opens_a_reader_is_remembered_and_bounded() -> None:
+    readers = UsageReaders()
+    for number in range(600):
+        reader = readers.open(facts(*CHAT), content_type=f"application/json; n={number}")
+        reader.feed(json.dumps({"usage": OPENAI_USAGE}).encode())
+        assert counts(reader.finish()) == COUNTED
+
+    assert len(readers._bodies) <= 256
+
+
+@pytest.mark.parametrize("kind", [{"a": 1}, ["error"], 5])
+def test_a_type_or_status_that_is_no_text_says_nothing(kind: object) -> None:
+    assert not read(RESPONSES, sse({"type": "x"}).replace(b'"x"', json.dumps(kind).encode()), SSE).is_terminal_seen
+    assert read(RESPONSES, json.dumps({"status": kind, "usage": {"input_tokens": 1}}).encode()).tokens_in == 1
+
+
+def test_a_documents_size_is_what_came_however_much_of_it_is_kept() -> None:
+    reader = UsageReaders().open(facts(*CHAT), content_type=JSON)
+    for _ in range(40):
+        reader.feed(b"x" * 500_000)
+
+    assert reader.finish().tokens_out == 40 * 500_000 // 4
+
+
+@pytest.mark.parametrize(
+    ("count", "tokens_in"),
+    [
+        ("0", 0),
+        ("160.0", 160),
+        ("1e3", 1000),
+        ("1000000000000", 1_000_000_000_000),
+        ("1000000000001", None),
+        ("99999999999999999999999999", None),
+        ("-1", None),
+        ("0.5", None),
+        ("true", None),
+        ('"7"', None),
+        ("[7]", None),
+        ("null", None),
+    ],
+)
+def test_a_count_is_a_whole_number_from_0_up(count: str, tokens_in: int | None) -> None:
+    usage = read(("rerank", "v1/images/generations"), f'{{"usage":{{"input_tokens":{count}}}}}'.encode())
+
+    assert usage.tokens_in == tokens_in
