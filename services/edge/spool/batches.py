@@ -18,6 +18,7 @@ from collections.abc import Callable
 from services.edge.spool import frames
 from services.edge.spool.frames import Records
 from services.edge.spool.journal import Journal
+from services.edge.spool.segment import WrittenBatch
 from services.kit.clock import Clock
 
 BATCH_ROWS = 1_000
@@ -39,6 +40,9 @@ class BatchWriter:
         self._opened_at_s = 0.0
         self._touched_at_s = 0.0
         self._closed_at_s = -math.inf
+        self._opened_wall_s = 0.0
+        self._written: list[Records] = []
+        """What the open batch holds, at most its bounds."""
         self._written_rows = 0
         self._written_bytes = 0
         self._is_end_owed = False
@@ -62,17 +66,19 @@ class BatchWriter:
         if self._is_end_owed:
             self._journal.dropped_count += row_count
             return
-        frame = frames.encode_records(records, row_count=row_count, wall_s=self._clock.wall_s())
-        if self._journal.write(frame, row_count=row_count, ends_batch=False):
-            self._note(row_count, records.size_bytes)
+        wall_s = self._clock.wall_s()
+        if self._journal.write(frames.encode_records(records, row_count=row_count, wall_s=wall_s), row_count=row_count):
+            self._note(records, row_count, wall_s)
 
     def end(self) -> None:
         """Fix the open batch's bounds, if there is one."""
         if not self.is_open:
             return
         frame = frames.encode_end(row_count=self._written_rows, wall_s=self._clock.wall_s())
-        self._is_end_owed = not self._journal.write(frame, row_count=0, ends_batch=True)
+        written = WrittenBatch(self._written, self._written_rows, self._opened_wall_s)
+        self._is_end_owed = not self._journal.end_batch(frame, written)
         if not self._is_end_owed:
+            self._written = []
             self._written_rows = self._written_bytes = 0
             self._closed_at_s = self._clock.monotonic_s()
             self._closed()
@@ -80,9 +86,10 @@ class BatchWriter:
     def _has_room(self, row_count: int, size_bytes: int) -> bool:
         return self._written_rows + row_count <= BATCH_ROWS and self._written_bytes + size_bytes <= BATCH_BYTES
 
-    def _note(self, row_count: int, size_bytes: int) -> None:
+    def _note(self, records: Records, row_count: int, wall_s: float) -> None:
         self._touched_at_s = self._clock.monotonic_s()
         if not self.is_open:
-            self._opened_at_s = self._touched_at_s
+            self._opened_at_s, self._opened_wall_s = self._touched_at_s, wall_s
+        self._written.append(records)
         self._written_rows += row_count
-        self._written_bytes += size_bytes
+        self._written_bytes += records.size_bytes

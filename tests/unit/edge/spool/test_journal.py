@@ -71,6 +71,35 @@ async def test_after_a_crash_the_open_batch_is_one_batch_under_its_own_id(tmp_pa
     assert bounds(await take_all(again)) == [("edge-1", 1, [b"a"]), ("edge-1", 2, [b"b"]), ("edge-2", 1, [b"c"])]
 
 
+async def test_a_reader_who_waits_for_a_batch_gets_it_without_the_disk(tmp_path: Path) -> None:
+    journal = open_journal(tmp_path)
+    write_batch(journal, b"a", b"b")
+    files(tmp_path)[0].write_bytes(b"")
+
+    assert bounds(await take_all(journal)) == [("edge-1", 1, [b"a", b"b"])]
+
+
+async def test_at_hand_and_on_disk_batches_are_the_same(tmp_path: Path) -> None:
+    journal = open_journal(tmp_path)
+    write_batch(journal, b"a", b"b")
+    write_batch(journal, b"c")
+    found = await take_all(journal)
+
+    again = open_journal(tmp_path, edge="edge-2")
+
+    assert [each.batch for each in found] == [each.batch for each in await take_all(again)]
+
+
+async def test_one_batch_at_most_is_at_hand(tmp_path: Path) -> None:
+    journal = open_journal(tmp_path)
+    write_batch(journal, b"a")
+    write_batch(journal, b"b")
+    files(tmp_path)[0].write_bytes(b"")
+
+    assert bounds(await take_all(journal)) == [("edge-1", 1, [b"a"])]
+    assert journal.dropped_count == 1
+
+
 @pytest.mark.parametrize("cut_bytes", [1, 5, 20, 30])
 async def test_a_torn_tail_costs_only_the_write_that_tore(tmp_path: Path, cut_bytes: int) -> None:
     journal = open_journal(tmp_path)
