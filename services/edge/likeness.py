@@ -35,7 +35,7 @@ _PATH_MAX = 1024
 _VERSION_MAX = 16
 _HTTP_ERROR = 400
 
-Ending = tuple[str, bool, int, str, bool, int, Ended, int, str, str, str, bool]
+Ending = tuple[Any, ...]
 """What differs between requests with the same head: the traits from `model` on, in their order."""
 
 
@@ -62,18 +62,18 @@ class Traits(NamedTuple):
     body_content_type: bytes
     """As the provider got it."""
     body_coding: bytes
-    # What it asked for, and how it ended.
+    # What it asked for, how far it came (`asked_and_met`), and how it ended.
     model: str
     is_stream: bool
     attempts: int
     cache_status: CacheStatus
+    status: int
+    response_content_type: str
     is_attempted: bool
     """A provider began to answer."""
-    status: int
     ended: Ended
     error_code: int
     degraded: str
-    response_content_type: str
     answered_model: str
     """What the answer calls it."""
     is_custom_cost: bool
@@ -81,6 +81,16 @@ class Traits(NamedTuple):
 
 Key = tuple[Any, ...]
 """The values of `Traits`, in their order."""
+
+asked_and_met: attrgetter[Ending] = attrgetter(
+    "relayed.step.facts.model",
+    "relayed.step.facts.is_stream",
+    "attempts",
+    "recalled.status",
+    "relayed.status",
+    "relayed.content_type",
+)
+"""The first traits of the ending of a request that was answered."""
 
 _PLANNED = attrgetter(
     "resolved.snapshot.version",
@@ -108,18 +118,18 @@ _NOBODY = Authenticated("")
 class Likeness:
     """
     What follows from the traits. `place`, `ending` and `origin` are runs of a row's columns, `owner` one of a body's;
-    `is_text_plain`: the request's payload is text that needs no decoding.
+    `plain_bytes_max`: up to this size the request's payload is kept as it is, since it is text without a coding.
     """
 
     __slots__ = (
         "are_payloads_kept",
         "ending",
         "is_row_kept",
-        "is_text_plain",
         "origin",
         "owner",
         "payload_bytes_max",
         "place",
+        "plain_bytes_max",
         "traits",
     )
 
@@ -129,7 +139,8 @@ class Likeness:
         self.is_row_kept = is_row_kept(traits.logs, asked)
         self.are_payloads_kept = are_payloads_kept(traits.logs, asked)
         self.payload_bytes_max = traits.logs.payload_bytes_max
-        self.is_text_plain = content_type_of(traits.body_content_type)[1] and not traits.body_coding
+        is_plain = content_type_of(traits.body_content_type)[1] and not traits.body_coding
+        self.plain_bytes_max = traits.logs.payload_bytes_max if is_plain else 0
         self.owner = ready((traits.account, traits.gateway, traits.logs.retention_days))
         self.place = ready(_columns_of_place(traits))
         self.ending = ready(

@@ -71,7 +71,7 @@ def are_payloads_kept(logs: Logs, options: Options) -> bool:
 def said_by_client(exchange: Exchange, options: Options) -> msgspec.Raw:
     """The columns `event_id`, `trace_id` and `metadata`: the trace is our own span's, else the caller's."""
     span, given = exchange.span, exchange.resolved.headers.traceparent
-    if options is NOTHING and span is None and not given:
+    if span is None and options is NOTHING and not given:
         return NOTHING_SAID
     traceparent = span.traceparent if span is not None else given if len(given) >= _TRACEPARENT_LENGTH else ""
     metadata = _ENCODER.encode(options.metadata).decode() if options.metadata else ""
@@ -85,7 +85,7 @@ def log_body(exchange: Exchange, step: Step | None, capture: Capture | None) -> 
     """
     likeness = exchange.settled.likeness
     body = step.body if step is not None else b""
-    if likeness.is_text_plain and type(body) is bytes and 0 < len(body) <= likeness.payload_bytes_max:
+    if type(body) is bytes and 0 < len(body) <= likeness.plain_bytes_max:
         request, is_request_cut = body.decode("utf-8", "replace"), False
     else:
         found = _request_payload(exchange, step)

@@ -15,7 +15,7 @@ from services.contracts.analytics.values import Ended
 from services.dialects.money import RateBook
 from services.dialects.usage import Usage
 from services.edge.exchange import Exchange
-from services.edge.likeness import Likeness, Likenesses
+from services.edge.likeness import Likeness, Likenesses, asked_and_met
 from services.edge.metrics import EdgeMetrics
 from services.edge.plan import Step
 from services.edge.record import NOTHING_SAID, log_body, log_row, said_by_client
@@ -110,19 +110,16 @@ class Settler:
             self._receiver.release(received)
 
     def _answered(self, exchange: Exchange, relayed: Relayed, error: NarrowsError | None) -> Settled:
-        step, recalled, ended = relayed.step, exchange.recalled, relayed.ended
-        usage, cost_nanodollars, is_custom_cost = self._bill(exchange, relayed)
-        ending = (
-            step.facts.model,
-            step.facts.is_stream,
-            exchange.attempts,
-            recalled.status,
-            recalled.source is None,
-            relayed.status,
+        step, received, ended = relayed.step, exchange.received, relayed.ended
+        cost_nanodollars: int | None = 0
+        usage, is_custom_cost = relayed.facts or relayed.usage or _NO_USAGE, False
+        if relayed.facts is None:
+            cost_nanodollars, is_custom_cost = self._cost(exchange, relayed)
+        ended_as = (
+            exchange.recalled.source is None,
             ended if error is None or ended != "client_gone" else "cut",
             0 if error is None else error.code,
             ",".join(exchange.degraded),
-            relayed.content_type,
             usage.model,
             is_custom_cost,
         )
@@ -131,7 +128,7 @@ class Settler:
             first_byte_s -= arrived_s
         duration_s = time.monotonic() - arrived_s
         return Settled(
-            self._likenesses.planned(exchange, step, ending),
+            self._likenesses.planned(exchange, step, asked_and_met(exchange) + ended_as),
             usage,
             cost_nanodollars,
             duration_s,
@@ -140,20 +137,20 @@ class Settler:
             relayed.head_sent_s - arrived_s - exchange.provider_wait_s,
             first_byte_s,
             said_by_client(exchange, step.options),
-            _bytes_in(exchange.received),
+            len(received.body) if received.reader is None else received.reader.bytes_read,
         )
 
     def _unanswered(self, exchange: Exchange, step: Step | None, error: NarrowsError | None) -> Settled:
         status, ended, code = _CLIENT_GONE if error is None else (error.http_status, "refused", error.code)
         cache_status = getattr(exchange, "recalled", _NOT_LOOKED_UP).status
-        came_to = (exchange.attempts, cache_status, hasattr(exchange, "attempted"))
-        ended_as = (status, ended, code, ",".join(exchange.degraded), _OUR_OWN, "", False)
+        met = (exchange.attempts, cache_status, status, _OUR_OWN)
+        ended_as = (hasattr(exchange, "attempted"), ended, code, ",".join(exchange.degraded), "", False)
         if step is not None:
-            ending = (step.facts.model, step.facts.is_stream, *came_to, *ended_as)
+            ending = (step.facts.model, step.facts.is_stream, *met, *ended_as)
             likeness = self._likenesses.planned(exchange, step, ending)
             said, bytes_in = said_by_client(exchange, step.options), _bytes_in(exchange.received)
         else:
-            likeness = self._likenesses.unplanned(exchange, ("", False, *came_to, *ended_as))
+            likeness = self._likenesses.unplanned(exchange, ("", False, *met, *ended_as))
             options = exchange.resolved.options if exchange.has("resolved") else None
             said, bytes_in = NOTHING_SAID if options is None else said_by_client(exchange, options), 0
         duration_s = time.monotonic() - exchange.arrival.arrived_s
@@ -170,16 +167,14 @@ class Settler:
             bytes_in,
         )
 
-    def _bill(self, exchange: Exchange, relayed: Relayed) -> tuple[Usage | Facts, int | None, bool]:
-        """Tokens, what they cost, and whether by the client's own rate."""
-        if relayed.facts is not None:
-            return relayed.facts, 0, False
+    def _cost(self, exchange: Exchange, relayed: Relayed) -> tuple[int | None, bool]:
+        """What a provider's answer costs, and whether by the client's own rate."""
         usage, step = relayed.usage, relayed.step
         if usage is None:
-            return _NO_USAGE, None, False
+            return None, False
         gateway, custom = exchange.resolved.gateway, step.options.custom_cost
         cost = self._rates.cost_nanodollars(gateway, step.provider.name, step.facts.model, usage, custom=custom)
-        return usage, cost, custom is not None
+        return cost, custom is not None
 
 
 def _bytes_in(received: Received) -> int:

@@ -149,7 +149,7 @@ def test_the_gateway_and_the_client_decide_what_is_kept(
 def test_only_text_without_a_coding_is_plain(content_type: bytes, coding: bytes, *, is_plain: bool) -> None:
     likeness = Likeness(PLAIN._replace(body_content_type=content_type, body_coding=coding), edge="edge-1")
 
-    assert likeness.is_text_plain == is_plain
+    assert likeness.plain_bytes_max == (PLAIN.logs.payload_bytes_max if is_plain else 0)
 
 
 def unresolved() -> Exchange:
@@ -159,7 +159,7 @@ def unresolved() -> Exchange:
 
 
 def ending(model: str = "", *, status: int = 404) -> Ending:
-    return model, False, 0, "", False, status, "refused", 2001, "", "application/json", "", False
+    return model, False, 0, "", status, "application/json", False, "refused", 2001, "", "", False
 
 
 def test_requests_that_end_alike_have_one_likeness() -> None:
