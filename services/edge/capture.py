@@ -44,31 +44,35 @@ def looks_like_text(payload: bytes) -> bool:
 class Capture:
     """The first `bytes_max` bytes of one payload."""
 
-    __slots__ = ("_bytes_max", "_coding", "_pieces", "_size", "is_cut")
+    __slots__ = ("_bytes_max", "_coding", "_pieces", "_room_bytes", "is_cut")
 
     def __init__(self, *, bytes_max: int, coding: str = "") -> None:
-        self._bytes_max = bytes_max
+        self._bytes_max = self._room_bytes = bytes_max
         self._coding = coding
         self._pieces: list[bytes] = []
-        self._size = 0
         self.is_cut = False
 
     def add(self, piece: bytes) -> None:
         """The next bytes of the payload."""
-        room = self._bytes_max - self._size
-        if room <= 0:
-            self.is_cut = self.is_cut or bool(piece)
-            return
-        if len(piece) > room:
-            piece = piece[:room]
+        room_bytes = self._room_bytes - len(piece)
+        if room_bytes >= 0:
+            self._room_bytes = room_bytes
+            self._pieces.append(piece)
+        else:
+            self._pieces.append(piece[: self._room_bytes])
+            self._room_bytes = 0
             self.is_cut = True
-        self._pieces.append(piece)
-        self._size += len(piece)
 
     def payload(self) -> tuple[str, bool]:
         """What was kept, as text, and whether it is cut; octets that are no UTF-8 are replaced."""
-        raw = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
-        if self._coding and self._coding != "identity":
-            raw = decode_bounded(raw, self._coding, bytes_max=self._bytes_max)
-            self.is_cut = self.is_cut or len(raw) >= self._bytes_max
+        raw = b"".join(self._pieces)
+        if self._coding:
+            raw = self._decoded(raw)
         return raw.decode("utf-8", "replace"), self.is_cut
+
+    def _decoded(self, raw: bytes) -> bytes:
+        if self._coding == "identity":
+            return raw
+        decoded = decode_bounded(raw, self._coding, bytes_max=self._bytes_max)
+        self.is_cut = self.is_cut or len(decoded) >= self._bytes_max
+        return decoded

@@ -1,41 +1,40 @@
 """
 Metrics of the edge: what is counted about every finished request.
 
-Counting is a few additions to plain dictionaries, at the end of a request. Labels are names from configuration
-(gateway, provider) and closed sets; a model's name comes from clients, so its series are bounded and the rest
-counts as `other`. Where the values of one gateway, provider and model are counted is looked up once and remembered.
+At the end of a request one list grows by what was booked; the sums are made for many requests at once, when somebody
+reads the metrics or the list is long. Labels are names from configuration (gateway, provider) and closed sets; a
+model's name comes from clients, so its series are bounded and the rest counts as `other`.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections import defaultdict
+from collections.abc import Sequence
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
 
-from services.edge.exchange import Exchange
-from services.edge.plan import Step
-from services.edge.record import Bill, Ending
+from services.edge.likeness import Likeness, Traits
 from services.kit.errors import NarrowsError
 from services.kit.names import MetricName
-from services.kit.telemetry.metrics import Metrics, Series
+from services.kit.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
-    from services.edge.stages.relay import Relayed
+    from services.edge.stages.settle import Settled
 
-_REMEMBERED_MAX = 4096
+UNCOUNTED_MAX = 1024
+"""Requests that are summed up at once: what the loop does in about a millisecond."""
 
+_NANODOLLARS = 1_000_000_000
 
-class _Counted:
-    """Where requests of one gateway to one model of one provider are counted."""
-
-    __slots__ = ("duration", "first_chunk", "gateway", "model_duration", "overhead", "tokens_in", "tokens_out")
-
-    def __init__(self, gateway: str, duration: Series) -> None:
-        self.gateway = gateway
-        self.duration = duration
-        self.overhead: Series | None = None
-        self.model_duration: Series | None = None
-        self.first_chunk: Series | None = None
-        self.tokens_in: Series | None = None
-        self.tokens_out: Series | None = None
+_COLUMNS = attrgetter(
+    "duration_s",
+    "overhead_s",
+    "first_byte_s",
+    "usage.tokens_in",
+    "usage.tokens_out",
+    "cost_nanodollars",
+)
+"""Of what was booked, what is summed up."""
 
 
 class EdgeMetrics:
@@ -51,61 +50,61 @@ class EdgeMetrics:
         self._tokens = metrics.histogram(MetricName.MODEL_TOKENS)
         self._cost = metrics.counter(MetricName.COST)
         self._degraded = metrics.counter(MetricName.DEGRADED)
-        self._remembered: dict[tuple[str, str, str, str], _Counted] = {}
+        self._uncounted: list[Settled] = []
+        metrics.before_reading(self._catch_up)
 
     def count_refusal(self, error: NarrowsError) -> None:
         """Something was refused before it was a request."""
         self._errors.add((str(error.code),))
 
-    def count(self, exchange: Exchange, step: Step | None, bill: Bill, ending: Ending) -> None:
+    def count(self, settled: Settled) -> None:
         """One finished request."""
-        provider, model = (step.provider.name, step.facts.model) if step is not None else ("", "")
-        counted = self._counted(exchange, provider, model)
-        recalled = getattr(exchange, "recalled", None)
-        cache = recalled.status if recalled is not None else ""
-        self._requests.add((counted.gateway, provider, str(ending.status), ending.ended, cache))
-        duration_s = ending.now_s - exchange.arrival.arrived_s
-        counted.duration.observe(duration_s)
-        if ending.error is not None:
-            self._errors.add((str(ending.error.code),))
-        for dependency in exchange.degraded:
-            self._degraded.add((dependency,))
-        if step is not None and hasattr(exchange, "attempted"):
-            if counted.model_duration is None:
-                counted.model_duration = self._model_duration.series((provider, model))
-            counted.model_duration.observe(duration_s)
-        relayed = getattr(exchange, "relayed", None)
-        if relayed is not None:
-            self._count_answer(exchange, relayed, bill, counted)
+        uncounted = self._uncounted
+        uncounted.append(settled)
+        if len(uncounted) >= UNCOUNTED_MAX:
+            self._catch_up()
 
-    def _counted(self, exchange: Exchange, provider: str, model: str) -> _Counted:
-        resolved = getattr(exchange, "resolved", None)
-        account, gateway = (resolved.gateway.account, resolved.gateway.name) if resolved is not None else ("", "")
-        key = account, gateway, provider, model
-        counted = self._remembered.get(key)
-        if counted is None:
-            if len(self._remembered) >= _REMEMBERED_MAX:
-                self._remembered.clear()
-            name = f"{account}/{gateway}" if account else "unknown"
-            counted = self._remembered[key] = _Counted(name, self._duration.series((name, provider)))
-        return counted
+    def _catch_up(self) -> None:
+        uncounted, self._uncounted = self._uncounted, []
+        alike: defaultdict[Likeness, list[Settled]] = defaultdict(list)
+        for settled in uncounted:
+            alike[settled.likeness].append(settled)
+        for likeness, group in alike.items():
+            self._count_alike(likeness.traits, group)
 
-    def _count_answer(self, exchange: Exchange, relayed: Relayed, bill: Bill, counted: _Counted) -> None:
-        provider, facts, arrived_s = relayed.step.provider.name, relayed.step.facts, exchange.arrival.arrived_s
-        if counted.overhead is None:
-            counted.overhead = self._overhead.series((counted.gateway,))
-        counted.overhead.observe(relayed.head_sent_s - arrived_s - exchange.provider_wait_s)
-        if facts.is_stream and relayed.first_byte_s is not None:
-            if counted.first_chunk is None:
-                counted.first_chunk = self._first_chunk.series((provider, facts.model))
-            counted.first_chunk.observe(relayed.first_byte_s - arrived_s)
-        if bill.tokens_in is not None:
-            if counted.tokens_in is None:
-                counted.tokens_in = self._tokens.series((provider, facts.model, "input"))
-            counted.tokens_in.observe(bill.tokens_in)
-        if bill.tokens_out is not None:
-            if counted.tokens_out is None:
-                counted.tokens_out = self._tokens.series((provider, facts.model, "output"))
-            counted.tokens_out.observe(bill.tokens_out)
-        if bill.cost_nanodollars:
-            self._cost.add((counted.gateway, provider, facts.model), bill.cost_nanodollars / 1e9)
+    def _count_alike(self, traits: Traits, group: Sequence[Settled]) -> None:
+        gateway = f"{traits.account}/{traits.gateway}" if traits.account else "unknown"
+        provider = traits.provider if traits.is_planned else ""
+        durations, overheads, first_bytes, *bills = zip(*map(_COLUMNS, group), strict=True)
+        self._requests.add((gateway, provider, str(traits.status), traits.ended, traits.cache_status), len(group))
+        self._duration.observe_all(durations, (gateway, provider))
+        if traits.error_code:
+            self._errors.add((str(traits.error_code),), len(group))
+        for dependency in filter(None, traits.degraded.split(",")):
+            self._degraded.add((dependency,), len(group))
+        if traits.is_attempted:
+            self._model_duration.observe_all(durations, (provider, traits.model))
+        if traits.ended == "refused":
+            return
+        self._overhead.observe_all(_known(overheads), (gateway,))
+        if traits.is_stream:
+            self._first_chunk.observe_all(_known(first_bytes), (provider, traits.model))
+        self._count_bills((gateway, provider, traits.model), *map(_known, bills))
+
+    def _count_bills(
+        self,
+        labels: tuple[str, str, str],
+        tokens_in: Sequence[int],
+        tokens_out: Sequence[int],
+        costs_nanodollars: Sequence[int],
+    ) -> None:
+        _, provider, model = labels
+        self._tokens.observe_all(tokens_in, (provider, model, "input"))
+        self._tokens.observe_all(tokens_out, (provider, model, "output"))
+        cost_nanodollars = sum(costs_nanodollars)
+        if cost_nanodollars:
+            self._cost.add(labels, cost_nanodollars / _NANODOLLARS)
+
+
+def _known(column: Sequence[Any]) -> Sequence[Any]:
+    return column if None not in column else [value for value in column if value is not None]

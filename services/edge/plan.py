@@ -21,6 +21,7 @@ from services.edge.upstream.origin import Origin
 
 if TYPE_CHECKING:
     from services.edge.answers.key import KeySeed
+    from services.edge.likeness import Ending, Likeness
 
 Surface = Literal["native", "universal", "unified", "websocket"]
 
@@ -41,10 +42,10 @@ class StepForm:
     What requests with the same head have in common as a step: the step without its body, and what is made of it once.
 
     `ttl_s`: how long answers are stored, where the body does not matter to it. `lines`: the request's head for the
-    provider, before and after the digits of its length.
+    provider, before and after the digits of its length. `likenesses`: by how the requests ended.
     """
 
-    __slots__ = ("lines", "request", "seed", "step", "ttl_s")
+    __slots__ = ("likenesses", "lines", "request", "seed", "step", "ttl_s")
 
     def __init__(self, step: Step, request: RequestForm) -> None:
         self.step = step
@@ -52,6 +53,7 @@ class StepForm:
         self.seed: KeySeed | None = None
         self.ttl_s: int | None = None
         self.lines: tuple[bytes, bytes] | None = None
+        self.likenesses: dict[Ending, Likeness] = {}
 
 
 class Step(msgspec.Struct, frozen=True):

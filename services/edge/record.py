@@ -1,50 +1,52 @@
 """
-Record: the log row and the payloads of one finished request.
+Record: the log row and the payloads of one finished request, as columns for the spool.
 
-Everything that could be a secret stays out by construction: no header, no query and no key has a field here, and of a
-universal body, which carries the providers' keys, only the answering step's `query` is kept. Strings that a client
-chose are bounded. Cost is in billionths of a dollar, so that sums are exact, and None when
-the rate is unknown.
+Most columns are the same for all requests that end alike and come from the likeness (likeness.py). Everything that
+could be a secret stays out by construction: no header, no query and no key has a column here, and of a universal body,
+which carries the providers' keys, only the answering step's `query` is kept. Strings that a client chose are bounded.
+Cost is in billionths of a dollar, so that sums are exact, and None when the rate is unknown.
 """
 
 from __future__ import annotations
 
+from operator import attrgetter
+
 import msgspec
 
-from services.contracts.analytics.values import Ended, LogBody, LogRow, UsageSource
+from services.contracts.analytics.values import Columns
 from services.contracts.router.values import Logs
 from services.edge.capture import Capture, content_type_of, looks_like_text
 from services.edge.exchange import Exchange
 from services.edge.options import NOTHING, Options
 from services.edge.plan import Step
-from services.kit.errors import NarrowsError
+from services.edge.spool.lines import ready
 
-_TEXT_MAX = 256
-_PATH_MAX = 1024
 _ENCODER = msgspec.json.Encoder()
+_TRACEPARENT_LENGTH = 55
 
+NOTHING_SAID = ready(("", "", ""))
+"""What most clients say of a request: no event id, no trace, no metadata."""
 
-class Bill(msgspec.Struct, frozen=True):
-    """Tokens and money of one request. A cached answer has its tokens and costs 0."""
-
-    model: str = ""
-    tokens_in: int | None = None
-    tokens_out: int | None = None
-    tokens_cache_read: int | None = None
-    tokens_cache_write: int | None = None
-    tokens_reasoning: int | None = None
-    source: UsageSource = "none"
-    cost_nanodollars: int | None = None
-    is_custom_cost: bool = False
-
-
-class Ending(msgspec.Struct, frozen=True):
-    """How the request ended, as seen from outside."""
-
-    status: int
-    ended: Ended
-    now_s: float
-    error: NarrowsError | None
+log_row: attrgetter[Columns] = attrgetter(
+    "started_ms",
+    "log_id",
+    "settled.likeness.place",
+    "settled.duration_ms",
+    "settled.first_byte_ms",
+    "settled.usage.tokens_in",
+    "settled.usage.tokens_out",
+    "settled.usage.tokens_cache_read",
+    "settled.usage.tokens_cache_write",
+    "settled.usage.tokens_reasoning",
+    "settled.usage.source",
+    "settled.cost_nanodollars",
+    "settled.likeness.ending",
+    "settled.said",
+    "settled.likeness.origin",
+    "settled.bytes_in",
+    "reply.bytes_sent",
+)
+"""The row of an exchange that is settled: where its columns stand, in the order of `LogRow`."""
 
 
 def options_of(exchange: Exchange, step: Step | None) -> Options:
@@ -63,82 +65,44 @@ def is_row_kept(logs: Logs, options: Options) -> bool:
 
 def are_payloads_kept(logs: Logs, options: Options) -> bool:
     """Whether its payloads do, too."""
-    return is_row_kept(logs, options) and logs.are_payloads_kept and options.collect_log_payload is not False
+    return logs.are_payloads_kept and options.collect_log_payload is not False and is_row_kept(logs, options)
 
 
-def log_row(exchange: Exchange, step: Step | None, bill: Bill, ending: Ending, *, edge: str) -> LogRow:
-    """The row. Needs `resolved`."""
-    resolved, arrival = exchange.resolved, exchange.arrival
-    gateway, address = resolved.gateway, resolved.address
-    options = step.options if step is not None else options_of(exchange, step)
-    relayed = getattr(exchange, "relayed", None)
-    recalled = getattr(exchange, "recalled", None)
-    authenticated = getattr(exchange, "authenticated", None)
-    first_byte_s = relayed.first_byte_s if relayed is not None else None
-    # In the order of the columns: named, these fields would cost more than the rest of the booking.
-    return LogRow(
+def said_by_client(exchange: Exchange, options: Options) -> msgspec.Raw:
+    """The columns `event_id`, `trace_id` and `metadata`: the trace is our own span's, else the caller's."""
+    span, given = exchange.span, exchange.resolved.headers.traceparent
+    if span is None and options is NOTHING and not given:
+        return NOTHING_SAID
+    traceparent = span.traceparent if span is not None else given if len(given) >= _TRACEPARENT_LENGTH else ""
+    metadata = _ENCODER.encode(options.metadata).decode() if options.metadata else ""
+    return ready((options.event_id, traceparent[3:35], metadata))
+
+
+def log_body(exchange: Exchange, step: Step | None, capture: Capture | None) -> tuple[Columns | None, int]:
+    """
+    The payloads and how many characters they have; None when nothing may be kept or there is none. `capture`: of the
+    answer.
+    """
+    likeness = exchange.settled.likeness
+    body = step.body if step is not None else b""
+    if type(body) is bytes and 0 < len(body) <= likeness.plain_bytes_max:
+        request, is_request_cut = body.decode("utf-8", "replace"), False
+    else:
+        found = _request_payload(exchange, step)
+        if found is None and capture is None:
+            return None, 0
+        request, is_request_cut = found or ("", False)
+    response, is_response_cut = capture.payload() if capture is not None else ("", False)
+    columns = (
         exchange.started_ms,
         exchange.log_id,
-        gateway.account,
-        gateway.name,
-        gateway.logs.retention_days,
-        step.provider.name if step is not None else address.provider[:_TEXT_MAX],
-        (bill.model or (step.facts.model if step is not None else ""))[:_TEXT_MAX],
-        step.facts.model_type if step is not None else "",
-        (step.path if step is not None else address.path)[:_PATH_MAX],
-        arrival.method,
-        address.kind,
-        resolved.headers.noted.get("content-type", b"").decode("utf-8", "surrogateescape")[:_TEXT_MAX],
-        relayed.content_type[:_TEXT_MAX] if relayed is not None else "application/json",
-        ending.status,
-        ending.status < 400 and ending.ended == "done",
-        recalled.status if recalled is not None else "",
-        step.index if step is not None else 0,
-        exchange.attempts,
-        round((ending.now_s - arrival.arrived_s) * 1000),
-        None if first_byte_s is None else round((first_byte_s - arrival.arrived_s) * 1000),
-        bill.tokens_in,
-        bill.tokens_out,
-        bill.tokens_cache_read,
-        bill.tokens_cache_write,
-        bill.tokens_reasoning,
-        bill.source,
-        bill.cost_nanodollars,
-        bill.is_custom_cost,
-        ending.ended,
-        ending.error.code if ending.error is not None else 0,
-        ",".join(exchange.degraded),
-        authenticated.token_name if authenticated is not None else "",
-        options.event_id,
-        _trace_id(exchange),
-        _ENCODER.encode(options.metadata).decode() if options.metadata else "",
-        resolved.snapshot.version[:16],
-        edge,
-        _bytes_in(exchange),
-        exchange.reply.bytes_sent,
-    )
-
-
-def log_body(exchange: Exchange, step: Step | None, row: LogRow) -> LogBody | None:
-    """The payloads; None when nothing may be kept or there is none."""
-    relayed = getattr(exchange, "relayed", None)
-    capture = relayed.capture if relayed is not None else None
-    request = _request_payload(exchange, step)
-    if capture is None and request is None:
-        return None
-    request_text, is_request_cut = request if request is not None else ("", False)
-    response_text, is_response_cut = capture.payload() if capture is not None else ("", False)
-    return LogBody(
-        row.created_at_ms,
-        row.id,
-        row.account,
-        row.gateway,
-        row.retention_days,
-        request_text,
-        response_text,
+        likeness.owner,
+        request,
+        response,
         is_request_cut,
         is_response_cut,
     )
+    return columns, len(request) + len(response)
 
 
 def _request_payload(exchange: Exchange, step: Step | None) -> tuple[str, bool] | None:
@@ -155,25 +119,7 @@ def _request_payload(exchange: Exchange, step: Step | None) -> tuple[str, bool] 
     content_type, is_text = content_type_of(step.noted.get("content-type", b""))
     if not body or not (is_text or (not content_type and looks_like_text(body))):
         return None
-    bytes_max = exchange.resolved.gateway.logs.payload_bytes_max
-    coding = step.noted.get("content-encoding")
-    if coding is None and len(body) <= bytes_max:
-        return body.decode("utf-8", "replace"), False
-    capture = Capture(bytes_max=bytes_max, coding=(coding or b"").decode("latin-1").lower())
+    coding = step.noted.get("content-encoding", b"").decode("latin-1").lower()
+    capture = Capture(bytes_max=exchange.settled.likeness.payload_bytes_max, coding=coding)
     capture.add(body)
     return capture.payload()
-
-
-def _trace_id(exchange: Exchange) -> str:
-    """Of our own span, else of the caller's trace."""
-    if exchange.span is not None:
-        return exchange.span.traceparent[3:35]
-    given = exchange.resolved.headers.traceparent
-    return given[3:35] if len(given) >= 55 else ""
-
-
-def _bytes_in(exchange: Exchange) -> int:
-    received = getattr(exchange, "received", None)
-    if received is None:
-        return 0
-    return received.reader.bytes_read if received.reader is not None else len(received.body)

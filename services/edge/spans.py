@@ -7,12 +7,16 @@ conventions for generative AI (kit/names.py). Hazard: no header, query, body or 
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from services.edge.exchange import Exchange
 from services.edge.plan import Step
-from services.edge.record import Bill, Ending
 from services.kit.errors import NarrowsError
 from services.kit.names import Attribute
 from services.kit.telemetry.tracing import AttributeValue, Span
+
+if TYPE_CHECKING:
+    from services.edge.stages.settle import Settled
 
 OPERATIONS = {"chat": "chat", "response": "chat", "completion": "text_completion", "embedding": "embeddings"}
 """Kinds of request to the operations of the conventions; every other one generates content."""
@@ -48,27 +52,28 @@ def end_attempt(span: Span, *, status: int | None, error: NarrowsError | None) -
         span.end(error="" if status is not None else "cancelled")
 
 
-def end_request(span: Span, exchange: Exchange, step: Step | None, ending: Ending, bill: Bill) -> None:
-    """The request has ended, however it ended."""
-    for name, value in _of_request(exchange, ending).items():
+def end_request(span: Span, exchange: Exchange, step: Step | None, error: NarrowsError | None) -> None:
+    """The request has ended, however it ended, and is settled."""
+    for name, value in _of_request(exchange, error).items():
         span.set(name, value)
     if step is not None:
         span.set(Attribute.GEN_AI_PROVIDER, step.provider.name)
         span.set(Attribute.GEN_AI_REQUEST_MODEL, step.facts.model)
         span.set(Attribute.GEN_AI_STREAM, step.facts.is_stream)
-    for name, amount in _of_bill(bill).items():
+    for name, amount in _of_bill(exchange.settled).items():
         span.set(name, amount)
-    span.end(error=ending.error.message if ending.error is not None else "")
+    span.end(error=error.message if error is not None else "")
 
 
-def _of_request(exchange: Exchange, ending: Ending) -> dict[str, AttributeValue]:
+def _of_request(exchange: Exchange, error: NarrowsError | None) -> dict[str, AttributeValue]:
+    traits = exchange.settled.likeness.traits
     said: dict[str, AttributeValue] = {
-        Attribute.HTTP_STATUS: ending.status,
-        Attribute.ENDED: ending.ended,
+        Attribute.HTTP_STATUS: traits.status,
+        Attribute.ENDED: traits.ended,
         Attribute.LOG_ID: exchange.log_id,
     }
-    if ending.error is not None:
-        said[Attribute.ERROR_TYPE] = str(ending.error.code)
+    if error is not None:
+        said[Attribute.ERROR_TYPE] = str(error.code)
     if exchange.has("resolved"):
         gateway = exchange.resolved.gateway
         said[Attribute.ACCOUNT] = gateway.account
@@ -83,15 +88,16 @@ def _of_request(exchange: Exchange, ending: Ending) -> dict[str, AttributeValue]
     return said
 
 
-def _of_bill(bill: Bill) -> dict[str, AttributeValue]:
+def _of_bill(settled: Settled) -> dict[str, AttributeValue]:
+    usage, cost_nanodollars = settled.usage, settled.cost_nanodollars
     known: dict[str, AttributeValue | None] = {
-        Attribute.GEN_AI_RESPONSE_MODEL: bill.model or None,
-        Attribute.GEN_AI_TOKENS_IN: bill.tokens_in,
-        Attribute.GEN_AI_TOKENS_OUT: bill.tokens_out,
-        Attribute.GEN_AI_TOKENS_CACHE_READ: bill.tokens_cache_read,
-        Attribute.GEN_AI_TOKENS_CACHE_WRITE: bill.tokens_cache_write,
-        Attribute.GEN_AI_TOKENS_REASONING: bill.tokens_reasoning,
-        Attribute.USAGE_SOURCE: bill.source,
-        Attribute.COST: None if bill.cost_nanodollars is None else bill.cost_nanodollars / NANODOLLARS,
+        Attribute.GEN_AI_RESPONSE_MODEL: usage.model or None,
+        Attribute.GEN_AI_TOKENS_IN: usage.tokens_in,
+        Attribute.GEN_AI_TOKENS_OUT: usage.tokens_out,
+        Attribute.GEN_AI_TOKENS_CACHE_READ: usage.tokens_cache_read,
+        Attribute.GEN_AI_TOKENS_CACHE_WRITE: usage.tokens_cache_write,
+        Attribute.GEN_AI_TOKENS_REASONING: usage.tokens_reasoning,
+        Attribute.USAGE_SOURCE: usage.source,
+        Attribute.COST: None if cost_nanodollars is None else cost_nanodollars / NANODOLLARS,
     }
     return {name: value for name, value in known.items() if value is not None}

@@ -88,6 +88,13 @@ class LogBody(msgspec.Struct, frozen=True, array_like=True):
     is_response_cut: bool
 
 
+Columns = tuple[object, ...]
+"""
+A row or a body on its way to the spool: the values of `LogRow`'s or `LogBody`'s fields in their order. A run of them
+that many rows share may stand there as one `msgspec.Raw`, its JSON with the commas between.
+"""
+
+
 class EventBatch(msgspec.Struct, frozen=True):
     """What the spool holds and one INSERT stores. `rows` and `bodies`: JSON arrays, one a line."""
 

@@ -74,8 +74,13 @@ class Records:
     """Rows of one write, their bodies, and the traces of those that were sampled; each one a line."""
 
     rows: bytes
-    bodies: bytes
-    traceparents: bytes
+    bodies: bytes = b""
+    traceparents: bytes = b""
+
+    @property
+    def size_bytes(self) -> int:
+        """What it adds to its batch; traces are few and short."""
+        return len(self.rows) + len(self.bodies)
 
 
 class Unreadable(Exception):

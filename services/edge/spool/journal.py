@@ -6,6 +6,8 @@ acknowledged. The whole is bounded: when it is full the oldest segment goes, and
 Batches of it that are being sent at that moment may still arrive, so they are not counted.
 
 Writes go to the page cache and are never synced: they survive the death of the process, which is what is promised.
+A batch that is read as soon as it was closed is still at hand, so as a rule nothing is read from the disk.
+
 Hazard: `read_next` leaves the loop to read; when it comes back its segment may have been dropped.
 """
 
@@ -20,7 +22,7 @@ from pathlib import Path
 from services.contracts.analytics.values import COLUMNS_VERSION, EventBatch
 from services.edge.spool import frames
 from services.edge.spool.frames import Header
-from services.edge.spool.segment import SUFFIX, Segment, StoredBatch, read_batch
+from services.edge.spool.segment import SUFFIX, Segment, WrittenBatch, read_batch
 from services.kit.clock import Clock
 
 SEGMENT_BYTES = 16 * 1_048_576
@@ -71,18 +73,28 @@ class Journal:
         """Every closed batch has been read and acknowledged."""
         return all(segment.is_settled for segment in self._segments)
 
-    def write(self, encoded: bytes, *, row_count: int, ends_batch: bool) -> bool:
-        """Frames of the open batch; `ends_batch` when the last of them is its end. False: not written, and counted."""
+    def write(self, encoded: bytes, *, row_count: int) -> bool:
+        """A frame of the open batch. False: not written, and counted."""
         try:
-            self._writable().append(encoded, row_count=row_count, ends_batch=ends_batch)
+            self._writable().append(encoded, row_count=row_count)
         except OSError as error:
             self.dropped_count += row_count
             self._tell_trouble(error.strerror)
             return False
         self._tell_trouble(None)
-        if ends_batch:
-            self._next_sequence += 1
-            self._rotate()
+        self._make_room()
+        return True
+
+    def end_batch(self, encoded: bytes, written: WrittenBatch) -> bool:
+        """The frame that ends the open batch. False: not written."""
+        try:
+            self._writable().end_batch(encoded, written)
+        except OSError as error:
+            self._tell_trouble(error.strerror)
+            return False
+        self._tell_trouble(None)
+        self._next_sequence += 1
+        self._rotate()
         self._make_room()
         return True
 
@@ -182,9 +194,9 @@ class Journal:
         stretch = segment.next_stretch()
         if stretch is None:
             return None
-        found: StoredBatch | None = None
+        found = segment.at_hand
         try:
-            found = await asyncio.to_thread(read_batch, stretch)
+            found = found or await asyncio.to_thread(read_batch, stretch)
         except OSError as error:
             _log.warning(
                 "a spool segment is not readable", extra={"segment": stretch.path.name, "reason": error.strerror}

@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from services.contracts.analytics.values import EventBatch
 from services.edge.spool import frames
-from services.edge.spool.frames import AckedPosition, Header
+from services.edge.spool.frames import AckedPosition, Header, Records
 
 SUFFIX = ".spool"
 _READ_BYTES = 1_310_720
@@ -46,6 +47,15 @@ class StoredBatch:
     is_last: bool
 
 
+@dataclass(frozen=True, slots=True)
+class WrittenBatch:
+    """A batch as it was written: its frames' records, and when the first one was (wall clock)."""
+
+    records: Sequence[Records]
+    row_count: int
+    opened_at_s: float
+
+
 class Segment:
     """One file. Made by `create` or `open`."""
 
@@ -63,6 +73,8 @@ class Segment:
         self._acked = AckedPosition()
         self._unacked: dict[int, AckedPosition] = {}
         self._settled: set[int] = set()
+        self.at_hand: StoredBatch | None = None
+        """The batch of `next_stretch` as it was written, if nothing else waited to be read when it was closed."""
 
     @classmethod
     def create(cls, folder: Path, *, number: int, header: Header) -> Segment:
@@ -113,14 +125,22 @@ class Segment:
         """Settled, and no further batch will come."""
         return self.is_settled and not self.is_active
 
-    def append(self, encoded: bytes, *, row_count: int, ends_batch: bool) -> None:
-        """Write frames at the end. Raises OSError, and then nothing was written as far as a reader can see."""
+    def append(self, encoded: bytes, *, row_count: int) -> None:
+        """Write a frame at the end. Raises OSError, and then nothing was written as far as a reader can see."""
         _write_whole(self._descriptor, encoded, self.size_bytes)
         self.size_bytes += len(encoded)
         self.row_count += row_count
-        if ends_batch:
-            self.batch_count += 1
-            self._readable_bytes = self.size_bytes
+
+    def end_batch(self, encoded: bytes, written: WrittenBatch) -> None:
+        """Write the frame that ends a batch, which stays at hand for a reader who waits for it. Raises as `append`."""
+        is_next = self._read.offset >= self._readable_bytes
+        self.append(encoded, row_count=0)
+        sequence = self.header.first_sequence + self.batch_count
+        self.batch_count += 1
+        self._readable_bytes = self.size_bytes
+        if is_next:
+            batch = _joined(self.header, sequence, written.records, row_count=written.row_count)
+            self.at_hand = StoredBatch(batch, written.opened_at_s, end=self.size_bytes, is_last=False)
 
     def seal(self, *, wall_s: float) -> None:
         """No batch will follow. The last one is closed already. Raises OSError, without harm."""
@@ -142,6 +162,7 @@ class Segment:
 
     def advance(self, found: StoredBatch | None) -> int:
         """Note what was read there; gives the number of rows that turned out to be unreadable."""
+        self.at_hand = None
         if found is None:
             return self._skip_rest()
         self._read = AckedPosition(
@@ -210,7 +231,7 @@ class Segment:
 
 def read_batch(stretch: Stretch) -> StoredBatch | None:
     """The batch at the beginning of a stretch; None where nothing readable is. Blocks on the disk. Raises OSError."""
-    found: list[frames.Records] = []
+    found: list[Records] = []
     row_count, position, opened_at_s = 0, 0, 0.0
     with contextlib.closing(_FrameReader(stretch)) as reader:
         while (frame := reader.frame_at(position)) is not None and frame.kind != "seal":
@@ -223,7 +244,7 @@ def read_batch(stretch: Stretch) -> StoredBatch | None:
     if not found:
         return None
     return StoredBatch(
-        batch=_joined(stretch, found, row_count=row_count),
+        batch=_joined(stretch.header, stretch.sequence, found, row_count=row_count),
         opened_at_s=opened_at_s,
         end=stretch.offset + position,
         is_last=frame is None or frame.kind == "seal",
@@ -257,15 +278,15 @@ class _FrameReader:
         return bool(more)
 
 
-def _joined(stretch: Stretch, found: list[frames.Records], *, row_count: int) -> EventBatch:
+def _joined(header: Header, sequence: int, found: Sequence[Records], *, row_count: int) -> EventBatch:
     traceparents = b"".join([each.traceparents for each in found])
     return EventBatch(
-        edge=stretch.header.edge,
-        sequence=stretch.sequence,
+        edge=header.edge,
+        sequence=sequence,
         row_count=row_count,
         rows=b"".join([each.rows for each in found]),
         bodies=b"".join([each.bodies for each in found]),
-        columns_version=stretch.header.columns_version,
+        columns_version=header.columns_version,
         traceparents=tuple(traceparents.decode().split()),
     )
 

@@ -1,9 +1,9 @@
 """
 Spool: where the request path leaves the row of a finished request.
 
-`append` costs a list operation. What came within 10 ms is encoded and written to the journal in one go, so a
-finished request survives the edge's death at most 20 ms later. Writes collect into batches; a closed batch keeps its
-id and bounds for ever: it is what is sent, stored and, after a crash, sent again.
+`append` costs a list operation. What came within 10 ms, or what would fill a batch, is encoded and written to the
+journal in one go, so a finished request survives the edge's death at most 20 ms later. Writes collect into batches; a
+closed batch keeps its id and bounds for ever: it is what is sent, stored and, after a crash, sent again.
 
 Hazard: rows and bodies are written as they are. Whoever appends has stripped secrets and bounded the bodies.
 """
@@ -18,15 +18,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from services.contracts.analytics.values import Ack, IngestItem, LogBody, LogRow
+from services.contracts.analytics.values import Ack, Columns, IngestItem
 from services.edge.spool.batches import BATCH_BYTES, BATCH_ROWS, QUIET_S, WRITE_AFTER_S, BatchWriter
 from services.edge.spool.journal import Journal
-from services.edge.spool.lines import encode_lines
+from services.edge.spool.lines import Finished, records_of
 from services.edge.spool.sender import Sender
 from services.kit.clock import Clock
 from services.kit.rpc.link import QuietLinks
 
 _RESTART_AFTER_S = 1.0
+_ROW_BYTES = BATCH_BYTES // BATCH_ROWS + 1
+"""What a row counts for in memory: as much as there is for it in a full batch, so that one bound holds for both."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -62,8 +65,8 @@ class Spool:
         self._bound_bytes = bound_bytes
         self._edge_status = status
         self._clock = clock
-        self._pending: list[tuple[LogRow, LogBody | None, str]] = []
-        self._pending_characters = 0
+        self._pending: list[Finished] = []
+        self._pending_bytes = 0
         self._write_timer: asyncio.TimerHandle | None = None
         self._close_timer: asyncio.TimerHandle | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -101,12 +104,14 @@ class Spool:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._journal.close()
 
-    def append(self, row: LogRow, body: LogBody | None, *, traceparent: str = "") -> None:
-        """A request has finished. `traceparent` of its span, if it is sampled. Never waits, never raises."""
+    def append(self, row: Columns, body: Columns | None, *, payload_length: int = 0, traceparent: str = "") -> None:
+        """
+        A request has finished. `payload_length`: characters of the body's payloads; `traceparent` of its span, if it
+        is sampled. Never waits, never raises.
+        """
         self._pending.append((row, body, traceparent))
-        if body is not None:
-            self._pending_characters += len(body.request) + len(body.response)
-        if len(self._pending) >= BATCH_ROWS or self._pending_characters >= BATCH_BYTES:
+        self._pending_bytes = pending_bytes = self._pending_bytes + _ROW_BYTES + payload_length
+        if pending_bytes > BATCH_BYTES:
             self._write_pending()
         elif self._write_timer is None:
             self._write_timer = self._loop.call_later(WRITE_AFTER_S, self._write_pending)
@@ -135,12 +140,21 @@ class Spool:
         _cancel(self._write_timer)
         self._write_timer = None
         pending, self._pending = self._pending, []
-        self._pending_characters = 0
-        for row, body, traceparent in pending:
-            self._writer.add(encode_lines(row, body, traceparent))
-        self._writer.write()
+        self._pending_bytes = 0
+        if pending:
+            self._write(pending)
         if self._writer.is_open and self._close_timer is None:
             self._close_timer = self._loop.call_later(self._pause_s(), self._close_if_due)
+
+    def _write(self, finished: list[Finished]) -> None:
+        """As one frame, or as two when they take more than a batch holds."""
+        records = records_of(finished)
+        if records.size_bytes > BATCH_BYTES and len(finished) > 1:
+            half = len(finished) // 2
+            self._write(finished[:half])
+            self._write(finished[half:])
+        else:
+            self._writer.write(records, row_count=len(finished))
 
     def _close_if_due(self) -> None:
         self._close_timer = None

@@ -10,6 +10,7 @@ from random import Random
 
 import msgspec
 import pytest
+from msgspec.structs import astuple
 
 from services.analytics.store.chdb import open_chdb
 from services.contracts.analytics.client import RemoteLogReader
@@ -17,7 +18,7 @@ from services.contracts.analytics.conversation import INGEST
 from services.contracts.analytics.values import LogFilter, LogQuery, TailRequest
 from services.edge.spool.batches import BatchWriter
 from services.edge.spool.journal import Journal
-from services.edge.spool.lines import encode_lines
+from services.edge.spool.lines import records_of
 from services.edge.spool.spool import Spool
 from services.kit.clock import SystemClock
 from services.kit.errors import QueryInvalid
@@ -56,7 +57,7 @@ def fill(folder: Path) -> None:
     writer = BatchWriter(journal=journal, clock=clock, closed=lambda: None)
     for number in range(ROWS):
         row = log_row(number, retention_days=3650 + number % 2)
-        writer.add(encode_lines(row, log_body(row), ""))
+        writer.write(records_of([(astuple(row), astuple(log_body(row)), "")]), row_count=1)
         if number % ROWS_A_BATCH == ROWS_A_BATCH - 1:
             writer.end()
     journal.close()
@@ -91,7 +92,7 @@ async def test_logs_can_be_asked_for_and_watched_from_elsewhere(process: Analyti
     ):
         watched = asyncio.ensure_future(anext(tail))
         await asyncio.sleep(0.2)
-        spool.append(log_row(1), None)
+        spool.append(astuple(log_row(1)), None)
         await spool.drain(5.0)
         tailed = msgspec.json.decode((await watched).rows)
         page = await reader.query(

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from services.kit.names import Metric, MetricName, every_metric
 from services.kit.telemetry.metrics import Metrics
@@ -115,3 +117,29 @@ def test_every_metric_of_the_table_can_be_counted_and_is_named_by_its_kind(metri
     assert f"# TYPE {metric.name} {metric.kind}" in text
     assert metric.name.endswith("_total") == (metric.kind == "counter")
     assert bool(metric.buckets) == (metric.kind == "histogram")
+
+
+@given(values=st.lists(st.sampled_from((0.0, 0.0001, 0.0005, 0.00051, 0.01, 1.0, 7.0, 1e9)), min_size=1, max_size=80))
+def test_many_values_count_as_one_after_the_other(values: list[float]) -> None:
+    at_once, singly = Metrics(), Metrics()
+
+    at_once.histogram(MetricName.OVERHEAD).observe_all(values, ("g",))
+    for value in values:
+        singly.histogram(MetricName.OVERHEAD).observe(value, ("g",))
+
+    assert _without_sums(at_once) == _without_sums(singly)
+
+
+def test_what_is_counted_late_is_counted_before_it_is_read() -> None:
+    metrics = Metrics()
+    late = [3, 4]
+
+    metrics.before_reading(lambda: metrics.counter(MetricName.SPOOL_DROPPED).add(value=late.pop() if late else 0))
+
+    assert "narrows_spool_dropped_total 4.0" in rendered(metrics)
+    assert "narrows_spool_dropped_total 7.0" in rendered(metrics)
+
+
+def _without_sums(metrics: Metrics) -> list[str]:
+    """Sums of the same numbers in another order differ in their last digit."""
+    return [line for line in rendered(metrics) if "_sum" not in line]

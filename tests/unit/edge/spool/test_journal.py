@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from services.edge.spool.batches import BatchWriter, Lines
+from services.edge.spool.batches import BatchWriter
+from services.edge.spool.frames import Records
 from services.edge.spool.journal import SEGMENT_BATCHES, Journal, Taken
 from tests.fakes.clock import FakeClock
 
@@ -23,8 +24,7 @@ def open_journal(folder: Path, *, edge: str = "edge-1", bound_bytes: int = 64 * 
 def write_batch(journal: Journal, *rows: bytes) -> None:
     writer = BatchWriter(journal=journal, clock=FakeClock(), closed=lambda: None)
     for row in rows:
-        writer.add(Lines(row))
-        writer.write()
+        writer.write(Records(row + b"\n"), row_count=1)
     writer.end()
 
 
@@ -54,8 +54,7 @@ async def test_batches_are_read_in_the_order_and_bounds_they_were_written(tmp_pa
 async def test_an_open_batch_is_not_read(tmp_path: Path) -> None:
     journal = open_journal(tmp_path)
     writer = BatchWriter(journal=journal, clock=FakeClock(), closed=lambda: None)
-    writer.add(Lines(b"a"))
-    writer.write()
+    writer.write(Records(b"a\n"), row_count=1)
 
     assert await take_all(journal) == []
 
@@ -64,8 +63,7 @@ async def test_after_a_crash_the_open_batch_is_one_batch_under_its_own_id(tmp_pa
     journal = open_journal(tmp_path)
     write_batch(journal, b"a")
     writer = BatchWriter(journal=journal, clock=FakeClock(), closed=lambda: None)
-    writer.add(Lines(b"b"))
-    writer.write()
+    writer.write(Records(b"b\n"), row_count=1)
 
     again = open_journal(tmp_path, edge="edge-2")
     write_batch(again, b"c")
@@ -73,13 +71,41 @@ async def test_after_a_crash_the_open_batch_is_one_batch_under_its_own_id(tmp_pa
     assert bounds(await take_all(again)) == [("edge-1", 1, [b"a"]), ("edge-1", 2, [b"b"]), ("edge-2", 1, [b"c"])]
 
 
+async def test_a_reader_who_waits_for_a_batch_gets_it_without_the_disk(tmp_path: Path) -> None:
+    journal = open_journal(tmp_path)
+    write_batch(journal, b"a", b"b")
+    files(tmp_path)[0].write_bytes(b"")
+
+    assert bounds(await take_all(journal)) == [("edge-1", 1, [b"a", b"b"])]
+
+
+async def test_at_hand_and_on_disk_batches_are_the_same(tmp_path: Path) -> None:
+    journal = open_journal(tmp_path)
+    write_batch(journal, b"a", b"b")
+    write_batch(journal, b"c")
+    found = await take_all(journal)
+
+    again = open_journal(tmp_path, edge="edge-2")
+
+    assert [each.batch for each in found] == [each.batch for each in await take_all(again)]
+
+
+async def test_one_batch_at_most_is_at_hand(tmp_path: Path) -> None:
+    journal = open_journal(tmp_path)
+    write_batch(journal, b"a")
+    write_batch(journal, b"b")
+    files(tmp_path)[0].write_bytes(b"")
+
+    assert bounds(await take_all(journal)) == [("edge-1", 1, [b"a"])]
+    assert journal.dropped_count == 1
+
+
 @pytest.mark.parametrize("cut_bytes", [1, 5, 20, 30])
 async def test_a_torn_tail_costs_only_the_write_that_tore(tmp_path: Path, cut_bytes: int) -> None:
     journal = open_journal(tmp_path)
     writer = BatchWriter(journal=journal, clock=FakeClock(), closed=lambda: None)
     for row in (b"a", b"b", b"torn" * 10):
-        writer.add(Lines(row))
-        writer.write()
+        writer.write(Records(row + b"\n"), row_count=1)
     segment = files(tmp_path)[0]
     segment.write_bytes(segment.read_bytes()[:-cut_bytes])
 
@@ -168,13 +194,11 @@ async def test_a_full_disk_costs_rows_and_nothing_else(tmp_path: Path) -> None:
 async def test_the_end_of_a_batch_that_could_not_be_written_is_written_later(tmp_path: Path) -> None:
     journal = open_journal(tmp_path)
     writer = BatchWriter(journal=journal, clock=FakeClock(), closed=lambda: None)
-    writer.add(Lines(b"a"))
-    writer.write()
+    writer.write(Records(b"a\n"), row_count=1)
     with full_disk(files(tmp_path)[0].stat().st_size):
         writer.end()
-        writer.add(Lines(b"lost"))
-        writer.write()
-    writer.add(Lines(b"b"))
+        writer.write(Records(b"lost\n"), row_count=1)
+    writer.write(Records(b"b\n"), row_count=1)
     writer.end()
 
     assert journal.dropped_count == 1

@@ -12,12 +12,13 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import astuple
 
 from services.contracts.analytics.conversation import INGEST
 from services.contracts.analytics.values import EdgeStatus, LogBody
-from services.edge.spool.batches import BatchWriter
+from services.edge.spool.batches import BATCH_BYTES, BatchWriter
 from services.edge.spool.journal import Journal
-from services.edge.spool.lines import BODY_BYTES_MAX, encode_lines
+from services.edge.spool.lines import BODY_BYTES_MAX, records_of
 from services.edge.spool.segment import SUFFIX
 from services.edge.spool.spool import Spool
 from services.kit.clock import SystemClock
@@ -28,6 +29,7 @@ from tests.unit.edge.spool.analytics import Shelf, rows_of
 
 _WRITES_FOREVER = """
 import asyncio, sys
+from msgspec.structs import astuple
 from pathlib import Path
 from services.kit.clock import SystemClock
 from services.kit.rpc.local import local_links
@@ -46,7 +48,7 @@ async def main():
             number = 0
             while True:
                 row = log_row(number)
-                spool.append(row, None)
+                spool.append(astuple(row), None)
                 print(row.id, flush=True)
                 number += 1
                 await asyncio.sleep(0.001)
@@ -82,7 +84,7 @@ async def test_a_row_is_on_disk_within_twenty_milliseconds(tmp_path: Path) -> No
     async with running_spool(tmp_path, Shelf()) as spool:
         row = log_row()
         appended_s = time.monotonic()
-        spool.append(row, None)
+        spool.append(astuple(row), None)
         await until(lambda: any(row.id.encode() in path.read_bytes() for path in tmp_path.glob(f"*{SUFFIX}")))
 
         assert time.monotonic() - appended_s < 0.02
@@ -92,7 +94,7 @@ async def test_a_lonely_row_arrives_soon(tmp_path: Path) -> None:
     shelf = Shelf()
     async with running_spool(tmp_path, shelf) as spool:
         appended_s = time.monotonic()
-        spool.append(log_row(), None)
+        spool.append(astuple(log_row()), None)
         await until(lambda: shelf.batches)
 
         assert time.monotonic() - appended_s < 0.5
@@ -103,9 +105,9 @@ async def test_rows_and_bodies_arrive_as_they_were_and_leave_the_disk(tmp_path: 
     rows = [log_row(number) for number in range(3)]
     body = log_body(rows[1], request='{"prompt":"ünï\\n\u2028"}')
     async with running_spool(tmp_path, shelf) as spool:
-        spool.append(rows[0], None)
-        spool.append(rows[1], body, traceparent="00-trace-span-01")
-        spool.append(rows[2], None)
+        spool.append(astuple(rows[0]), None)
+        spool.append(astuple(rows[1]), astuple(body), traceparent="00-trace-span-01")
+        spool.append(astuple(rows[2]), None)
         is_drained = await spool.drain(5.0)
 
         assert is_drained
@@ -122,10 +124,10 @@ async def test_what_is_not_acknowledged_is_kept_for_the_next_process(tmp_path: P
     silent, shelf = Shelf(), Shelf()
     silent.is_silent = True
     async with running_spool(tmp_path, silent) as spool:
-        spool.append(log_row(1), None)
+        spool.append(astuple(log_row(1)), None)
         is_drained = await spool.drain(0.05)
     async with running_spool(tmp_path, shelf, edge="edge-2") as spool:
-        spool.append(log_row(2), None)
+        spool.append(astuple(log_row(2)), None)
         await spool.drain(5.0)
 
     assert not is_drained
@@ -137,7 +139,7 @@ async def test_batches_are_sent_again_under_the_same_id_when_analytics_comes_bac
     shelf = Shelf()
     async with running_spool(tmp_path, shelf) as spool:
         shelf.is_broken = True
-        spool.append(log_row(), None)
+        spool.append(astuple(log_row()), None)
         is_drained_while_broken = await spool.drain(0.3)
         lag_s = spool.status().lag_s
         shelf.is_broken = False
@@ -182,8 +184,8 @@ async def test_the_edge_tells_how_it_is_every_second(tmp_path: Path) -> None:
 async def test_text_that_is_no_unicode_does_not_cost_the_row(tmp_path: Path) -> None:
     shelf = Shelf()
     async with running_spool(tmp_path, shelf) as spool:
-        spool.append(log_row(1, model="half \ud800 pair", tokens_in=10**30), None)
-        spool.append(log_row(2), None)
+        spool.append(astuple(log_row(1, model="half \ud800 pair", tokens_in=10**30)), None)
+        spool.append(astuple(log_row(2)), None)
         await spool.drain(5.0)
 
     broken, whole = rows_of(shelf.batches[0])
@@ -195,11 +197,52 @@ async def test_a_body_that_no_message_could_hold_is_left_out_and_marked(tmp_path
     shelf = Shelf()
     row = log_row()
     async with running_spool(tmp_path, shelf) as spool:
-        spool.append(row, log_body(row, response="x" * (BODY_BYTES_MAX + 1)))
+        spool.append(astuple(row), astuple(log_body(row, response="x" * (BODY_BYTES_MAX + 1))))
         await spool.drain(5.0)
 
     body = msgspec.json.decode(shelf.batches[0].bodies, type=LogBody)
     assert (body.request, body.response, body.is_request_cut, body.is_response_cut) == ("", "", True, True)
+
+
+async def test_only_the_row_or_body_that_does_not_encode_is_changed(tmp_path: Path) -> None:
+    shelf = Shelf()
+    rows = [log_row(number, account="half \ud800 pair" if number == 1 else "local") for number in range(3)]
+    bodies = [log_body(row, response="x" * (BODY_BYTES_MAX // 2)) for row in rows]
+    async with running_spool(tmp_path, shelf) as spool:
+        for row, body in zip(rows, bodies, strict=True):
+            spool.append(astuple(row), astuple(body))
+        await spool.drain(5.0)
+
+    found = [row for batch in shelf.batches for row in rows_of(batch)]
+    kept = [msgspec.json.decode(line, type=LogBody) for batch in shelf.batches for line in batch.bodies.splitlines()]
+    assert found == [rows[0], msgspec.structs.replace(rows[1], account="half ? pair"), rows[2]]
+    assert kept == [bodies[0], msgspec.structs.replace(bodies[1], account="half ? pair"), bodies[2]]
+
+
+async def test_columns_that_are_json_already_are_columns_like_others(tmp_path: Path) -> None:
+    shelf = Shelf()
+    row = log_row()
+    columns = astuple(row)
+    ready = msgspec.Raw(msgspec.json.encode(columns[2:18])[1:-1])
+    async with running_spool(tmp_path, shelf) as spool:
+        spool.append((*columns[:2], ready, *columns[18:]), None)
+        await spool.drain(5.0)
+
+    assert rows_of(shelf.batches[0]) == [row]
+
+
+async def test_what_is_pending_is_bounded_in_bytes(tmp_path: Path) -> None:
+    shelf = Shelf()
+    row = log_row()
+    body = astuple(log_body(row, response="x" * (BATCH_BYTES // 4)))
+    async with running_spool(tmp_path, shelf) as spool:
+        for _ in range(4):
+            spool.append(astuple(row), body, payload_length=BATCH_BYTES // 4)
+
+        assert spool.status().unsent_bytes > BATCH_BYTES
+        await spool.drain(5.0)
+    assert all(len(batch.rows) + len(batch.bodies) <= BATCH_BYTES for batch in shelf.batches)
+    assert sum(batch.row_count for batch in shelf.batches) == 4
 
 
 async def test_a_row_costs_microseconds(tmp_path: Path) -> None:
@@ -209,7 +252,7 @@ async def test_a_row_costs_microseconds(tmp_path: Path) -> None:
         for _ in range(20):
             begin_s = time.process_time()
             for row in rows:
-                spool.append(row, None)
+                spool.append(astuple(row), None)
             spool._write_pending()
             costs_us.append((time.process_time() - begin_s) / len(rows) * 1e6)
             await asyncio.sleep(0)
@@ -243,6 +286,6 @@ def _killed_after_lines(folder: Path, line_count: int) -> subprocess.CompletedPr
 def _fill(journal: Journal, *, batch_count: int) -> None:
     writer = BatchWriter(journal=journal, clock=FakeClock(), closed=lambda: None)
     for number in range(batch_count):
-        writer.add(encode_lines(log_row(number), None, ""))
+        writer.write(records_of([(astuple(log_row(number)), None, "")]), row_count=1)
         writer.end()
     journal.close()
