@@ -28,7 +28,7 @@ from services.edge.stages.relay import Relayed
 from services.edge.tee import Facts
 from services.kit.errors import NarrowsError
 
-_NOTHING_SPENT = Admitted([], [], is_confirmed=True)
+_NOTHING_SPENT = Admitted((), [], is_confirmed=True)
 _NOT_LOOKED_UP = Recalled("")
 _NO_USAGE = Usage()
 _CLIENT_GONE: tuple[int, Ended, int] = (499, "client_gone", 0)
