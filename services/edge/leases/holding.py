@@ -38,6 +38,8 @@ class Waiter:
 
     def take(self, lease: Lease, now_s: float) -> None:
         """As much as it lacks and the lease has."""
+        if self.parts:
+            self._let_go_of_ended(now_s)
         units = min(self.lacking, lease.free)
         lease.take(units, now_s)
         self.parts.append((lease, units))
@@ -51,6 +53,14 @@ class Waiter:
         self.parts.clear()
         self.lacking = self.units
         return leases
+
+    def _let_go_of_ended(self, now_s: float) -> None:
+        """The limiter counts the units of a lease as spent when it expires: spent later, they would count nowhere."""
+        for lease, units in self.parts:
+            if now_s >= lease.stops_at_s:
+                lease.put_back(units)
+                self.lacking += units
+        self.parts = [(lease, units) for lease, units in self.parts if now_s < lease.stops_at_s]
 
     def decide(self, decision: Decision) -> None:
         """Let the request go on."""
