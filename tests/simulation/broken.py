@@ -185,23 +185,31 @@ def _busy(scenario: Scenario, troubles: Troubles) -> list[Scenario]:
     return [dataclasses.replace(scenario, seed=seed, troubles=troubles) for seed in SEEDS]
 
 
+# Leases of several units, so that some are left over when something happens.
 _PLENTY = dataclasses.replace(BUSY, limit=2000)
+_RETURNS = dataclasses.replace(BUSY, limit=520, requests_per_s=250, is_ebbing=True)
 _SHORT = dataclasses.replace(BUSY, window_s=1, limit=50)
 _BURSTS = dataclasses.replace(BUSY, technique="sliding", window_s=2, limit=30, is_bursty=True)
 
 BROKEN = {
     "credit on expiry": BrokenRule(_buckets(CreditingBucket), _busy(BUSY, Troubles(edge_crashes=2.0, lasts_s_max=0.3))),
-    "a report applied twice": BrokenRule(_buckets(AddingBucket), _busy(BUSY, Troubles(weather=Weather(doubled=0.3)))),
+    "a report applied twice": BrokenRule(
+        _buckets(AddingBucket), _busy(_RETURNS, Troubles(weather=Weather(doubled=0.6), withdrawn=0.3))
+    ),
     "a grant applied twice": BrokenRule(
         Parts(ledger=GullibleLedger), _busy(BUSY, Troubles(weather=Weather(doubled=0.5)))
     ),
     "validity counted from the grant's arrival": BrokenRule(
-        Parts(ledger=LateLedger), _busy(BUSY, Troubles(edge_freezes=1.0))
+        Parts(ledger=LateLedger),
+        _busy(
+            _PLENTY,
+            Troubles(weather=Weather(latency_s=(0.02, 0.08)), edge_freezes=3.0, lasts_s_min=0.5, lasts_s_max=1.5),
+        ),
     ),
     "an estimate from two buckets": BrokenRule(_buckets(_estimating_bucket), _busy(_BURSTS, Troubles())),
     "a lease spent to the end of its validity": BrokenRule(
         Parts(ledger=PatientLedger),
-        _busy(_PLENTY, Troubles(edge_clock_slew=0.08, edge_freezes=3.0, lasts_s_min=0.9, lasts_s_max=1.1)),
+        _busy(_PLENTY, Troubles(edge_clock_slew=0.08, edge_freezes=4.0, lasts_s_min=0.97, lasts_s_max=1.06)),
     ),
     "a bucket whose time goes back": BrokenRule(
         _buckets(ForgetfulBucket), _busy(_SHORT, Troubles(store_steps_back=1.0))

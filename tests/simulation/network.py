@@ -54,18 +54,21 @@ class Path:
 
     def carry(self, deliver: Event) -> None:
         """Deliver a message some time later, or never, or twice."""
-        random, weather = self._world.random, self._weather
+        random, weather = self._world.random.random, self._weather
+        soonest_s, latest_s = weather.latency_s
         self._sent += 1
         copies = 1
-        if random.random() < weather.doubled:
+        if weather.doubled and random() < weather.doubled:
             copies = 2
             self._sights["message doubled"] += 1
         for _ in range(copies):
-            if self.cuts or random.random() < weather.lost:
+            if self.cuts or (weather.lost and random() < weather.lost):
                 self._sights["message lost"] += 1
                 continue
-            late_s = random.uniform(0, weather.late_s_max) if random.random() < weather.late else 0.0
-            self._world.after(random.uniform(*weather.latency_s) + late_s, self._counted(self._sent, deliver))
+            delay_s = soonest_s + (latest_s - soonest_s) * random()
+            if weather.late and random() < weather.late:
+                delay_s += weather.late_s_max * random()
+            self._world.after(delay_s, self._counted(self._sent, deliver))
 
     def _counted(self, number: int, deliver: Event) -> Event:
         def arrive() -> None:

@@ -91,7 +91,7 @@ def faultless(seed: int) -> Scenario:
     Small limits are played longer, so that a unit that is a moment later than the central limiter's is no large share.
     """
     chance = random.Random(seed)
-    limit, windows, window_s = *chance.choice([(20, 20), (60, 6), (150, 3), (300, 3)]), 10
+    limit, windows, window_s = *chance.choice([(20, 15), (60, 5), (150, 3), (280, 2)]), 10
     return Scenario(
         seed=seed,
         technique=chance.choice(["fixed", "sliding"]),
@@ -99,7 +99,7 @@ def faultless(seed: int) -> Scenario:
         limit=limit,
         edges=chance.choice([1, 2, 4, 8]),
         limiters=chance.choice([1, 2]),
-        requests_per_s=limit / window_s * chance.uniform(1.5, 4),
+        requests_per_s=limit / window_s * chance.uniform(1.5, 3.5),
         duration_s=windows * window_s,
         is_skewed=chance.random() < 0.5,
     )
@@ -121,8 +121,8 @@ def faulty(seed: int) -> Scenario:
         limit=limit,
         edges=chance.choice([1, 2, 3, 5]),
         limiters=chance.choice([1, 2]),
-        requests_per_s=min(150.0, limit / window_s / units_mean * chance.uniform(1, 3) + 5),
-        duration_s=chance.uniform(6, 8),
+        requests_per_s=min(120.0, limit / window_s / units_mean * chance.uniform(1, 3) + 5),
+        duration_s=chance.uniform(5, 6.5),
         is_skewed=chance.random() < 0.3,
         is_bursty=chance.random() < 0.2,
         is_ebbing=chance.random() < 0.3,

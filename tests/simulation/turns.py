@@ -21,7 +21,8 @@ class Turns:
 
     def __init__(self) -> None:
         self._loop = cast(asyncio.AbstractEventLoop, self)
-        self._soon: deque[tuple[Context, Callable[..., object], tuple[Any, ...]]] = deque()
+        self.soon: deque[tuple[Context, Callable[..., object], tuple[Any, ...]]] = deque()
+        self._handle = asyncio.Handle(self.settle, (), self._loop)  # nobody cancels one, so all get the same
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -34,13 +35,13 @@ class Turns:
 
     def settle(self) -> None:
         """Call everybody who wants to be called."""
-        while self._soon:
-            context, callback, values = self._soon.popleft()
+        while self.soon:
+            context, callback, values = self.soon.popleft()
             context.run(callback, *values)
 
     def call_soon(self, callback: Callable[..., object], *args: Any, context: Context | None = None) -> asyncio.Handle:
-        self._soon.append((context or copy_context(), callback, args))
-        return asyncio.Handle(callback, args, self._loop, context)
+        self.soon.append((context or copy_context(), callback, args))
+        return self._handle
 
     def create_future(self) -> asyncio.Future[Any]:
         return asyncio.Future(loop=self._loop)

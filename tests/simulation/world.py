@@ -34,11 +34,13 @@ class World:
 
     def run(self, until_s: float) -> None:
         """Let everything happen up to that moment."""
+        events, soon = self._events, self.turns.soon
         with self.turns.running():
-            while self._events and self._events[0][0] <= until_s:
-                self.now_s, _, event = heapq.heappop(self._events)
+            while events and events[0][0] <= until_s:
+                self.now_s, _, event = heapq.heappop(events)
                 event()
-                self.turns.settle()
+                if soon:
+                    self.turns.settle()
         self.now_s = until_s
 
 
