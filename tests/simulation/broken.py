@@ -215,4 +215,4 @@ BROKEN = {
         _buckets(ForgetfulBucket), _busy(_SHORT, Troubles(store_steps_back=1.0))
     ),
 }
-"""By what the rule forbids. The first five are those that the protocol's page names."""
+"""By what the rule forbids."""
