@@ -16,7 +16,7 @@ IMAGE ?= narrows:$(VERSION)
 CONTAINER ?= $(shell command -v podman || command -v docker || echo podman)
 NAME ?=
 
-.PHONY: help run apart test check bench acceptance test-cluster protos generated lock image
+.PHONY: help run apart test test-long check bench acceptance test-cluster protos generated lock image
 .PHONY: environment environment-dev environment-acceptance redis helm clean
 .PHONY: check-format check-lint check-types check-layers check-boundaries check-protos check-generated check-chart
 
@@ -31,6 +31,9 @@ apart: environment redis ## start each service as its own process, with Redis an
 
 test: environment-dev redis helm ## run the tests, with what they need
 	@$(BIN)/python -m pytest $(ARGS)
+
+test-long: environment-dev ## run the tests that take many minutes: 10,000 seeds of simulated limits
+	@$(BIN)/python -m pytest -m long $(ARGS)
 
 check: check-format check-lint check-types check-layers check-boundaries check-protos check-generated check-chart ## format, lint, types, layers, protos, generated files, chart
 

@@ -3,15 +3,16 @@ World: simulated time, and clocks that disagree about it.
 
 Everything that happens is an event with a true moment; one runs after the other, so a seed is a schedule. What
 the simulated machines see of time are clocks of their own: a little fast or slow, and stepped. Nothing here
-sleeps. The asyncio loop only carries the futures of waiting requests, and gets its turns from `run`.
+sleeps, and requests that wait get their turns (turns.py) after each event.
 """
 
 from __future__ import annotations
 
-import asyncio
 import heapq
 import random
 from collections.abc import Callable
+
+from tests.simulation.turns import Turns
 
 EPOCH_S = 1_790_000_000.0
 
@@ -22,35 +23,29 @@ class World:
     def __init__(self, seed: int) -> None:
         self.now_s = 0.0
         self.random = random.Random(seed)
+        self.turns = Turns()
         self._events: list[tuple[float, int, Callable[[], None]]] = []
-        self.waits = 0
-        """Requests that wait for a future now; without any there is nobody to give turns to."""
         self._count = 0
-        self._turns = 0
 
     def after(self, delay_s: float, event: Callable[[], None]) -> None:
         """Have it happen so much later; what is scheduled first happens first."""
         self._count += 1
         heapq.heappush(self._events, (self.now_s + delay_s, self._count, event))
 
-    def give_turns(self) -> None:
-        """Futures may be resolved: let those who wait for them run before anything else happens."""
-        if self.waits:
-            self._turns = 2
-
-    async def run(self, until_s: float) -> None:
+    def run(self, until_s: float) -> None:
         """Let everything happen up to that moment."""
-        while self._events and self._events[0][0] <= until_s:
-            self.now_s, _, event = heapq.heappop(self._events)
-            event()
-            while self._turns:
-                self._turns -= 1
-                await asyncio.sleep(0)
+        events, soon = self._events, self.turns.soon
+        with self.turns.running():
+            while events and events[0][0] <= until_s:
+                self.now_s, _, event = heapq.heappop(events)
+                event()
+                if soon:
+                    self.turns.settle()
         self.now_s = until_s
 
 
 class WorldClock:
-    """A machine's three clocks. `rate` 1.05: five percent fast."""
+    """A machine's three clocks. `rate` 1.05: five percent fast, all of them, as while a clock is slewed."""
 
     def __init__(self, world: World, *, rate: float = 1.0) -> None:
         self._world = world
@@ -58,7 +53,7 @@ class WorldClock:
         self._wall_offset_s = EPOCH_S
 
     def wall_s(self) -> float:
-        return self._wall_offset_s + self._world.now_s
+        return self._wall_offset_s + self._world.now_s * self._rate
 
     def monotonic_s(self) -> float:
         return 1_000.0 + self._world.now_s * self._rate

@@ -53,6 +53,14 @@ class Waiter(msgspec.Struct, eq=False):
         self.lacking = self.units
         return leases
 
+    def let_go_of_ended(self, now_s: float) -> None:
+        """The limiter counts the units of a lease as spent when it expires: spent later, they would count nowhere."""
+        for lease, units in self.parts:
+            if now_s >= lease.stops_at_s:
+                lease.put_back(units)
+                self.lacking += units
+        self.parts = tuple((lease, units) for lease, units in self.parts if now_s < lease.stops_at_s)
+
     def decide(self, decision: Decision) -> None:
         """Let the request go on."""
         if not self.decision.done():
@@ -144,6 +152,8 @@ class Holding:
         reset_s = self.reset_at_s - now_s
         while waiters and lease.free:
             waiter = waiters[0]
+            if waiter.parts:
+                waiter.let_go_of_ended(now_s)
             if waiter.decision.done():  # cancelled just now; it lets go of what it had by itself
                 waiters.popleft()
             elif waiter.lacking > lease.free:

@@ -2,43 +2,66 @@
 
 from __future__ import annotations
 
-import asyncio
+import os
 from collections.abc import Sequence
+from functools import cache
 
 import msgspec
 import pytest
 
-from services.contracts.limiter.values import LeaseAnswer, LeaseRequest
+from services.contracts.limiter.values import LeaseAnswer, LeaseRequest, Technique
 from services.limiter.memory import MemoryLeaseStore
-from tests.simulation.leases import Account, Parts, Scenario, admitted_by_one, faultless, faulty, simulate
+from tests.simulation.account import Admission, admitted_by_one, overfull_windows
+from tests.simulation.leases import Parts, simulate
+from tests.simulation.scenario import Scenario, faulty
+from tests.simulation.sweep import Sweep, joined, play_in_processes, play_seeds
 
-FAULTY_SEEDS = range(40)
-FAULTLESS_SEEDS = range(12)
-
-
-def play(scenario: Scenario, parts: Parts | None = None) -> Account:
-    return asyncio.run(simulate(scenario, parts or Parts()))
-
-
-@pytest.mark.parametrize("seed", FAULTY_SEEDS)
-def test_whatever_fails_no_window_admits_more_than_the_limit(seed: int) -> None:
-    assert play(faulty(seed)).violations == []
+BLOCKS = [range(first, first + 50) for first in range(0, 500, 50)]
+LONG_SEEDS = range(10_000)
+SHARE_MIN = 0.98
+WINDOW_US = 2_000_000
 
 
-@pytest.mark.parametrize("seed", FAULTLESS_SEEDS)
-def test_without_faults_nearly_all_of_a_limit_is_usable_and_nobody_is_told_otherwise(seed: int) -> None:
-    account = play(faultless(seed))
+@cache
+def sweep_of(block: range) -> Sweep:
+    """Played once for all tests of this file."""
+    return play_seeds(block)
 
-    assert account.violations == []
-    assert account.unavailable == 0
-    assert account.share_of_central >= 0.98
+
+@pytest.mark.parametrize("block", BLOCKS, ids=lambda block: f"{block.start}-{block.stop - 1}")
+def test_whatever_fails_no_window_admits_more_than_the_limit(block: range) -> None:
+    assert sweep_of(block).violations == []
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=lambda block: f"{block.start}-{block.stop - 1}")
+def test_without_faults_nearly_all_of_a_limit_is_usable_and_nobody_is_told_otherwise(block: range) -> None:
+    sweep = sweep_of(block)
+
+    assert sweep.unavailable_without_faults == 0
+    assert {seed: share for seed, share in sweep.shares.items() if share < SHARE_MIN} == {}
+
+
+@pytest.mark.timeout(300)
+def test_the_seeds_contain_every_fault_the_protocol_is_about() -> None:
+    assert joined(sweep_of(block) for block in BLOCKS).unseen == []
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3_600)
+def test_ten_thousand_seeds_keep_every_promise() -> None:
+    sweep = play_in_processes(LONG_SEEDS, processes=os.cpu_count() or 1)
+
+    assert sweep.violations == []
+    assert min(sweep.shares.values()) >= SHARE_MIN
+    assert sweep.unavailable_without_faults == 0
+    assert sweep.unseen == []
 
 
 def test_a_seed_is_a_schedule() -> None:
-    first, second = play(faulty(3)), play(faulty(3))
+    first, second = simulate(faulty(3)), simulate(faulty(3))
 
-    assert first.admitted_s == second.admitted_s
-    assert first.messages == second.messages
+    assert first.admissions == second.admissions
+    assert first.sights == second.sights
 
 
 class GenerousStore(MemoryLeaseStore):
@@ -49,8 +72,8 @@ class GenerousStore(MemoryLeaseStore):
 
 
 @pytest.mark.parametrize("technique", ["fixed", "sliding"])
-def test_a_store_that_grants_too_much_is_caught(technique: str) -> None:
-    account = play(_small(technique), Parts(store=lambda clock: GenerousStore(clock=clock)))
+def test_a_store_that_grants_too_much_is_caught(technique: Technique) -> None:
+    account = simulate(_small(technique), Parts(store=lambda clock: GenerousStore(clock=clock)))
 
     assert any("is above the limit" in violation for violation in account.violations)
     assert any("admitted" in violation for violation in account.violations)
@@ -63,10 +86,28 @@ def test_the_central_limiter_admits_exactly_the_limit_in_each_window() -> None:
     assert admitted_by_one(_small("sliding"), asked_s) == 15 * 10
 
 
-def _small(technique: str) -> Scenario:
+def test_a_fixed_window_is_overfull_only_between_its_own_ends() -> None:
+    before, after = _admissions(WINDOW_US - 1, 10), _admissions(WINDOW_US, 10)
+
+    assert overfull_windows(_small("fixed"), before + after) == []
+    assert len(overfull_windows(_small("fixed"), before + before)) == 1
+
+
+def test_a_sliding_window_is_overfull_wherever_it_begins() -> None:
+    first, within, after = _admissions(7, 10), _admissions(WINDOW_US + 6, 1), _admissions(WINDOW_US + 7, 10)
+
+    assert overfull_windows(_small("sliding"), first + after) == []
+    assert len(overfull_windows(_small("sliding"), first + within)) == 1
+
+
+def _admissions(at_us: int, units: int) -> list[Admission]:
+    return [Admission(at_us, ("edge", 1), 1) for _ in range(units)]
+
+
+def _small(technique: Technique) -> Scenario:
     return Scenario(
         seed=1,
-        technique="fixed" if technique == "fixed" else "sliding",
+        technique=technique,
         window_s=2,
         limit=10,
         edges=2,

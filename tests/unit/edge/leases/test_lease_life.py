@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from services.contracts.limiter.values import Refusal, ReportAck
-from services.edge.leases.values import Admitted, Refused, Unavailable
+from services.edge.leases.values import Admitted, Refused, Unavailable, parts
 from tests.unit.edge.leases.desk import BUCKET, Desk, outcome, outcomes
 
 
@@ -41,6 +41,21 @@ async def test_a_grant_that_comes_too_late_is_given_back_and_asked_for_anew(desk
     assert await outcomes([request]) == ["waits"]
     assert desk.asks[-1].sequence == 2
     assert desk.totals == [(1, 0, 5, True)]
+
+
+async def test_a_request_that_collects_keeps_nothing_of_a_lease_that_has_ended(desk: Desk) -> None:
+    request = await desk.waits(5)
+    desk.grant(3)
+    desk.pass_time(1)
+    desk.grant(2)
+
+    assert await outcomes([request]) == ["waits"]
+    assert desk.asks[-1].waiting == 3
+
+    desk.grant(3)
+    admitted = await outcome(request)
+    assert isinstance(admitted, Admitted)
+    assert [units for _, units in parts(admitted.source, admitted.units, admitted.earlier)] == [2, 3]
 
 
 async def test_a_lease_unused_for_100_ms_is_given_back(desk: Desk) -> None:
