@@ -56,6 +56,8 @@ spec:
 """
 SERVICES = ("router", "limiter", "cache", "analytics")
 PACED = {"x-mock-chunks": "50", "x-mock-delay-us": "5000"}
+STORE_S_MAX = 60.0
+"""Rows are in the store so long after their requests at most: refusals come several times faster than they go in."""
 
 Figures = dict[str, dict[str, float]]
 
@@ -89,6 +91,7 @@ class Bench:
         self._tools = laid_out()
         self._collector = Collector(spans_max=1)
         self._children: list[subprocess.Popen[bytes]] = []
+        self._sent = 0.0
         self._narrows = Apart(
             folder,
             resources=RESOURCES,
@@ -132,12 +135,10 @@ class Bench:
     def measure(self, *, rounds: int, seconds: float) -> Figures:
         """Medians over paired rounds, after one that is not counted: microseconds per request or event, by process."""
         samples: dict[str, dict[str, list[float]]] = {}
-        requests = 0.0
         for number in range(rounds + 1):
             for case in CASES:
                 nginx = self._nginx_sample(case, seconds)
-                narrows, sent = self._narrows_sample(case, seconds)
-                requests += sent
+                narrows = self._narrows_sample(case, seconds)
                 if number:
                     for name, value in {**nginx, **narrows, "ratio": narrows["edge"] / nginx["nginx"]}.items():
                         samples.setdefault(case.name, {}).setdefault(name, []).append(value)
@@ -146,7 +147,7 @@ class Bench:
             for case, by_name in samples.items()
         }
         figures["memory"] = {name: rss_mib(process.pid) for name, process in self._narrows.processes.items()}
-        self._check_stages(requests, figures)
+        self._check_stages(figures)
         return figures
 
     def _nginx_sample(self, case: Case, seconds: float) -> dict[str, float]:
@@ -155,13 +156,15 @@ class Bench:
         counted = self._load(case, f"127.0.0.1:{NGINX_PORT}/v1/chat/completions", seconds)
         return {"nginx": _per_unit(case, cpu_s(pid) - before_s, counted)}
 
-    def _narrows_sample(self, case: Case, seconds: float) -> tuple[dict[str, float], float]:
+    def _narrows_sample(self, case: Case, seconds: float) -> dict[str, float]:
+        """A load, and all that it brings: it has ended when its last row is stored."""
         pids = {name: process.pid for name, process in self._narrows.processes.items() if name != "simulator"}
         pids["redis"] = self._narrows.redis.pid
         before_s = {name: cpu_s(pid) for name, pid in pids.items()}
         address = self._narrows.url.removeprefix("http://")
         counted = self._load(case, f"{address}/v1/bench/{case.gateway}/openai/chat/completions", seconds)
-        time.sleep(0.2)
+        self._sent += counted["total"]
+        self._wait_until_stored()
         sample = {name: _per_unit(case, cpu_s(pid) - before_s[name], counted) for name, pid in pids.items()}
         sample["p50_us"], sample["p99_us"], sample["per_s"] = counted["lat_p50"], counted["lat_p99"], counted["rps"]
         if case.is_paced:
@@ -169,7 +172,7 @@ class Bench:
         expected = "s4xx" if case.gateway == "spent" else "s2xx"
         if counted[expected] < counted["total"] - 1:
             raise AssertionError(f"{case.name}: answers were not as expected: {counted}")
-        return sample, counted["total"]
+        return sample
 
     def _load(self, case: Case, address: str, seconds: float) -> dict[str, float]:
         headers = {"Authorization": "Bearer sk-bench", "cf-aig-authorization": f"Bearer {TOKEN}"}
@@ -183,21 +186,29 @@ class Bench:
             is_unique=case.is_unique,
         )
 
-    def _check_stages(self, requests: float, figures: Figures) -> None:
+    def _check_stages(self, figures: Figures) -> None:
         """Every request was authenticated, leased, looked up, logged; some were traced."""
-        time.sleep(3)
         counted = self._metric("edge", "narrows_requests_total", "")
         misses = self._metric("edge", "narrows_requests_total", 'cache="MISS"')
-        stored = self._metric("analytics", "narrows_stored_rows_total", "")
+        stored = self._wait_until_stored()
         figures["stages"] = {
-            "requests": requests,
+            "requests": self._sent,
             "counted": counted,
             "misses": misses,
             "stored": stored,
             "spans": float(self._collector.count),
         }
-        if counted < requests or misses == 0 or self._collector.count == 0 or stored < requests:
+        if min(counted, stored) < self._sent or misses == 0 or self._collector.count == 0:
             raise AssertionError(f"requests skipped a stage: {figures['stages']}")
+
+    def _wait_until_stored(self) -> float:
+        """Rows in the store, as soon as they are as many as there were requests."""
+        gives_up_at_s = time.monotonic() + STORE_S_MAX
+        while True:
+            time.sleep(0.2)
+            stored = self._metric("analytics", "narrows_stored_rows_total", "")
+            if stored >= self._sent or time.monotonic() > gives_up_at_s:
+                return stored
 
     def _metric(self, process: str, name: str, label: str) -> float:
         with urllib.request.urlopen(f"http://{self._narrows.processes[process].health}/metrics", timeout=5) as answer:
