@@ -39,8 +39,8 @@ def _number(item: Said) -> Hashable | None:
     return item[0] or None
 
 
-def _traceparents(item: Said) -> Sequence[str]:
-    return (item[2].decode(),) if item[1] == "sampled" else ()
+def _traceparents(items: Sequence[Said]) -> Sequence[str]:
+    return [item[2].decode() for item in items if item[1] == "sampled"]
 
 
 def conversation(*, replays: bool = False) -> Conversation[Said, Said]:

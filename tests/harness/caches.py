@@ -138,7 +138,7 @@ async def edge_over_grpc(target: str) -> AsyncIterator[Edge]:
 
 async def ask(recall: Recall, provider: Provider) -> bytes:
     """What a request gets that goes through the cache as the pipeline does; b"broken" for a broken answer."""
-    first = await recall.first()
+    first = await recall.first
     if isinstance(first, Hit):
         return b"".join(first.chunks)
     if isinstance(first, Join):

@@ -10,6 +10,7 @@ just like that.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
@@ -120,8 +121,9 @@ class SimulatedLink:
         item: LeaseRequest,
         *,
         key: Hashable | None = None,
-        deadline_s: float | None = None,
+        deadline_s: float = math.inf,
         is_urgent: bool = True,
+        size_bytes: int = 0,
     ) -> bool:
         if not self.is_up:
             return False

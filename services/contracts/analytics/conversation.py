@@ -35,8 +35,8 @@ def _settled_key(ack: Ack) -> Hashable:
     return batch_key(ack)
 
 
-def _traceparents(item: IngestItem) -> Sequence[str]:
-    return item.traceparents if isinstance(item, EventBatch) else ()
+def _traceparents(items: Sequence[IngestItem]) -> Sequence[str]:
+    return [name for item in items if isinstance(item, EventBatch) for name in item.traceparents]
 
 
 INGEST: Conversation[IngestItem, Ack] = Conversation(

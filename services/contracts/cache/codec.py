@@ -88,11 +88,9 @@ def call_size_bytes(call: CacheCall) -> int:
         case FillChunks():
             return _ITEM_BYTES + _ENTRY_BYTES * len(call.chunks) + sum(map(len, call.chunks))
         case Lookup():
-            return _ITEM_BYTES + len(call.key) + _LETTER_BYTES * len(call.traceparent)
+            return lookup_size_bytes(call.key, call.traceparent)
         case FillWhole():
-            fixed_bytes = _ITEM_BYTES + _LETTER_BYTES * (len(call.facts) + len(call.traceparent))
-            entries = 2 * len(call.headers) + len(call.chunks)
-            return fixed_bytes + _ENTRY_BYTES * entries + sum(map(len, chain(call.chunks, *call.headers)))
+            return whole_size_bytes(call)
         case FillHead():
             texts_bytes = _LETTER_BYTES * (len(call.facts) + len(call.traceparent))
             return _ITEM_BYTES + texts_bytes + _headers_size(call.headers)
@@ -104,6 +102,18 @@ def call_size_bytes(call: CacheCall) -> int:
             return _ITEM_BYTES + _LETTER_BYTES * len(call.run)
         case Leave():
             return _ITEM_BYTES
+
+
+def lookup_size_bytes(key: bytes, traceparent: str) -> int:
+    """As `call_size_bytes`."""
+    return _ITEM_BYTES + len(key) + _LETTER_BYTES * len(traceparent)
+
+
+def whole_size_bytes(whole: FillWhole) -> int:
+    """As `call_size_bytes`."""
+    entries = (*whole.chunks, *chain.from_iterable(whole.headers))
+    texts_bytes = _LETTER_BYTES * (len(whole.facts) + len(whole.traceparent))
+    return _ITEM_BYTES + texts_bytes + _ENTRY_BYTES * len(entries) + sum(map(len, entries))
 
 
 def reply_size_bytes(reply: CacheReply) -> int:
@@ -141,7 +151,9 @@ def _with_headers(value: FillHead | Hit | JoinHead) -> dict[str, Any]:
 
 
 def _with_headers_in_turn(call: FillWhole) -> dict[str, Any]:
-    return {**asdict(call), "headers": tuple(chain.from_iterable(call.headers))}
+    fields = asdict(call)
+    fields["headers"] = [*chain.from_iterable(call.headers)]
+    return fields
 
 
 def _with_outcome(value: FillEnd | JoinEnd) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from services.contracts.cache.values import (
 from services.kit.rpc.link import Conversation
 
 _SETTLING = (Fill, Join, Miss, RunEvents)
+_TRACED = (Lookup, FillWhole, FillHead)
 
 
 def settled_call(reply: CacheReply) -> Hashable | None:
@@ -35,13 +36,9 @@ def settled_call(reply: CacheReply) -> Hashable | None:
     return reply.call if isinstance(reply, HitPart) and reply.is_last else None
 
 
-def call_traceparents(call: CacheCall) -> Sequence[str]:
-    """The sampled request that a call is for."""
-    match call:
-        case Lookup() | FillHead() | FillWhole():
-            return (call.traceparent,) if call.traceparent else ()
-        case _:
-            return ()
+def call_traceparents(calls: Sequence[CacheCall]) -> Sequence[str]:
+    """The sampled requests that calls are for."""
+    return [call.traceparent for call in calls if isinstance(call, _TRACED) and call.traceparent]
 
 
 EXCHANGE: Conversation[CacheCall, CacheReply] = Conversation(

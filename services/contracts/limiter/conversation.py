@@ -20,9 +20,9 @@ def lease_key(item: LeaseRequest | LeaseAnswer) -> Hashable:
     return item.bucket, item.sequence
 
 
-def ask_traceparents(request: LeaseRequest) -> Sequence[str]:
-    """The sampled requests that wait for this ask."""
-    return request.traceparents if isinstance(request, Ask) else ()
+def ask_traceparents(requests: Sequence[LeaseRequest]) -> Sequence[str]:
+    """The sampled requests that wait for these asks."""
+    return [name for request in requests if isinstance(request, Ask) for name in request.traceparents]
 
 
 LEASE: Conversation[LeaseRequest, LeaseAnswer] = Conversation(

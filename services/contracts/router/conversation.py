@@ -19,13 +19,13 @@ def _settles_nothing(item: WatchItem | TargetHealth) -> Hashable | None:
     return None
 
 
-def _no_traceparents(ack: Ack) -> Sequence[str]:
+def _no_traceparents(acks: Sequence[Ack]) -> Sequence[str]:
     return ()
 
 
-def outcome_traceparents(item: ReportItem) -> Sequence[str]:
-    """The sampled request that an outcome is of."""
-    return (item.traceparent,) if isinstance(item, Outcome) and item.traceparent else ()
+def outcome_traceparents(items: Sequence[ReportItem]) -> Sequence[str]:
+    """The sampled requests that outcomes are of."""
+    return [item.traceparent for item in items if isinstance(item, Outcome) and item.traceparent]
 
 
 WATCH: Conversation[Ack, WatchItem] = Conversation(

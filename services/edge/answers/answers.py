@@ -17,6 +17,7 @@ import asyncio
 from collections.abc import Hashable, Sequence
 from itertools import count
 
+from services.contracts.cache.codec import lookup_size_bytes
 from services.contracts.cache.values import (
     CacheCall,
     CacheReply,
@@ -84,14 +85,18 @@ class Answers:
 
     def recall(self, key: bytes, *, entry_bytes_max: int, traceparent: str = "") -> Recall:
         """Ask the cache service. A fill holds and stores at most `entry_bytes_max`."""
-        call = next(self._calls)
+        call, link, under_way = next(self._calls), self._links.for_key(key), self.under_way
         lookup = Lookup(call, key, entry_bytes_max, traceparent)
-        link, under_way = self._links.for_key(key), self.under_way
-        if link is None or len(under_way) >= RECALLS_MAX or not link.send(lookup, key=call, deadline_s=LOOKUP_S_MAX):
-            recall = Recall(self, lookup, None)
+        recall = Recall(self, lookup)
+        if (
+            link is not None
+            and len(under_way) < RECALLS_MAX
+            and link.send(lookup, key=call, deadline_s=LOOKUP_S_MAX, size_bytes=lookup_size_bytes(key, traceparent))
+        ):
+            recall.line = self._lines.get(link) or self._line(link)
+            under_way[call] = recall
+        else:
             recall.take(Miss(call, is_degraded=True))
-            return recall
-        recall = under_way[call] = Recall(self, lookup, self._lines.get(link) or self._line(link))
         return recall
 
     def close(self) -> None:

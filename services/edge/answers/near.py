@@ -9,7 +9,6 @@ Hazard: a purge reaches this cache only through the key, which holds the gateway
 from __future__ import annotations
 
 from collections import OrderedDict
-from itertools import chain
 
 from services.contracts.cache.values import Hit
 from services.kit.clock import Clock
@@ -43,17 +42,24 @@ class NearCache:
         self._kept.move_to_end(key)
         return kept[0]
 
-    def put(self, key: bytes, hit: Hit) -> None:
-        """Keep an answer for the rest of its ttl; one that would fill the whole cache is not kept."""
-        kept, chunks = self._kept, hit.chunks
+    def put(self, key: bytes, hit: Hit, message_bytes: int) -> None:
+        """
+        Keep an answer for the rest of its ttl; one that would fill the whole cache is not kept.
+
+        `message_bytes`: what it takes in a message to or from the cache service.
+        """
+        kept, ttl_s, bytes_max = self._kept, hit.ttl_left_s, self._bytes_max
         if key in kept:
             self._forget(key)
-        overhead_bytes = ENTRY_OVERHEAD_BYTES + CHUNK_OVERHEAD_BYTES * len(chunks)
-        size_bytes = overhead_bytes + len(hit.facts) + sum(map(len, chain(chunks, *hit.headers)))
-        if hit.ttl_left_s <= 0 or size_bytes > self._bytes_max:
+        size_bytes = message_bytes + ENTRY_OVERHEAD_BYTES + CHUNK_OVERHEAD_BYTES * len(hit.chunks)
+        if ttl_s <= 0 or size_bytes > bytes_max:
             return
-        kept[key] = hit, self._monotonic_s() + hit.ttl_left_s, size_bytes
-        self.used_bytes += size_bytes
+        kept[key] = hit, self._monotonic_s() + ttl_s, size_bytes
+        self.used_bytes = used_bytes = self.used_bytes + size_bytes
+        if used_bytes > bytes_max:
+            self._make_room()
+
+    def _make_room(self) -> None:
         while self.used_bytes > self._bytes_max:
             self._forget(next(iter(self._kept)))
 

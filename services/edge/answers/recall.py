@@ -19,6 +19,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Literal, Protocol
 
+from services.contracts.cache.codec import reply_size_bytes, whole_size_bytes
 from services.contracts.cache.values import (
     CacheCall,
     Fill,
@@ -72,12 +73,14 @@ class Desk(Protocol):
 
 class Recall:
     """
-    One request's way through the cache. `line` is None where there is nobody to talk to.
+    One request's way through the cache.
 
     Most are answered with `Fill` and end with `whole`. What others need beyond that has its beginning in the class.
     """
 
     role: Role = "asking"
+    line: Line | None = None
+    """None where there is nobody to talk to."""
     has_joiners = False
     """For a filler: others wait for this answer."""
     _unwatched: Callable[[], object] | None = None
@@ -97,16 +100,12 @@ class Recall:
     _waiter: asyncio.Future[None] | None = None
     _parts: Hit | None = None
 
-    def __init__(self, desk: Desk, lookup: Lookup, line: Line | None) -> None:
+    def __init__(self, desk: Desk, lookup: Lookup) -> None:
         self.call = lookup.call
-        self.line = line
+        self.first: asyncio.Future[First] = asyncio.get_running_loop().create_future()
+        """What the cache says; a degraded miss if it says nothing within 100 ms."""
         self._desk = desk
         self._lookup = lookup
-        self._first: asyncio.Future[First] = asyncio.get_running_loop().create_future()
-
-    def first(self) -> asyncio.Future[First]:
-        """What the cache says; a degraded miss if it says nothing within 100 ms."""
-        return self._first
 
     async def next(self, *, timeout_s: float | None = None) -> Next:
         """
@@ -126,17 +125,18 @@ class Recall:
         self, status: int, headers: Sequence[tuple[bytes, bytes]], chunks: Sequence[bytes], ttl_s: int, facts: str
     ) -> None:
         """The filler's answer, all of it: as `head`, `chunk` and `end` with a whole answer, said in one item."""
-        lookup = self._lookup
-        is_one_item = sum(map(len, chunks)) <= min(lookup.entry_bytes_max, CHUNK_BYTES_MAX)
-        if self.role != "filling" or self._head is not None or not is_one_item:
+        lookup, kept, replayed = self._lookup, tuple(filter(None, chunks)), replayed_headers(headers)
+        whole = FillWhole(self.call, status, replayed, kept, ttl_s, facts, lookup.traceparent)
+        size_bytes = whole_size_bytes(whole)
+        is_one_item = size_bytes <= CHUNK_BYTES_MAX and size_bytes <= lookup.entry_bytes_max
+        if not is_one_item or self.role != "filling" or self._head is not None:
             self.head(status, headers, ttl_s)
             for chunk in chunks:
                 self.chunk(chunk)
             self.end("whole", facts)
             return
-        kept, replayed = tuple(filter(None, chunks)), replayed_headers(headers)
-        self._desk.kept_near.put(lookup.key, Hit(0, status, replayed, kept, facts, ttl_s))
-        self._say(FillWhole(self.call, status, replayed, kept, ttl_s, facts, lookup.traceparent))
+        self._desk.kept_near.put(lookup.key, Hit(0, status, replayed, kept, facts, ttl_s), size_bytes)
+        self._say(whole, size_bytes)
         self._over()
 
     def head(self, status: int, headers: Sequence[tuple[bytes, bytes]], ttl_s: int, facts: str = "") -> None:
@@ -171,7 +171,7 @@ class Recall:
         if self._head is not None and self._copy is not None and outcome == "whole":
             near = self._copy.hit(self._head, facts)
             if near is not None:
-                self._desk.kept_near.put(self._lookup.key, near)
+                self._desk.kept_near.put(self._lookup.key, near, reply_size_bytes(near))
         if not self._is_heard:
             self._is_heard = True
             outcome = "failed"
@@ -180,10 +180,11 @@ class Recall:
 
     def leave(self) -> None:
         """The request needs the cache no more. A filler's unfinished answer has failed."""
-        if self.role == "filling":
+        role = self.role
+        if role == "filling":
             self.end("failed")
-        elif self.role != "over":
-            if self.role == "asking" and self.line is not None:
+        elif role != "over":
+            if role == "asking" and self.line is not None:
                 self.line.link.forget(self.call)
             self._say(Leave(self.call))
             self._over()
@@ -203,8 +204,8 @@ class Recall:
             self._take_turn(item)
             return
         self.role = "filling"
-        if not self._first.done():
-            self._first.set_result(item)
+        if not self.first.done():
+            self.first.set_result(item)
 
     def take(self, item: Told) -> None:
         """Any other reply of the cache service."""
@@ -268,7 +269,7 @@ class Recall:
         if hit is None or hit.is_partial:
             self._parts = hit
             return
-        self._desk.kept_near.put(self._lookup.key, hit)
+        self._desk.kept_near.put(self._lookup.key, hit, reply_size_bytes(hit))
         if self.role == "asking":
             self._answer(hit)
             self._over()
@@ -316,7 +317,7 @@ class Recall:
             for start in range(0, len(chunk), CHUNK_BYTES_MAX):
                 self._say(FillChunks(self.call, (chunk[start : start + CHUNK_BYTES_MAX],)))
 
-    def _say(self, item: CacheCall) -> None:
+    def _say(self, item: CacheCall, size_bytes: int = 0) -> None:
         """
         Say it, unless something before it was lost: of an answer with a hole only the end is said, as failed.
 
@@ -325,7 +326,7 @@ class Recall:
         line = self.line
         if line is None or not self._is_heard:
             return
-        if line.waiting or not line.link.send(item, is_urgent=self.has_joiners):
+        if line.waiting or not line.link.send(item, is_urgent=self.has_joiners, size_bytes=size_bytes):
             self._is_heard = line.wait(item)
 
     def _over(self) -> None:
@@ -340,8 +341,8 @@ class Recall:
 
     def _answer(self, item: First) -> None:
         """To the question. Nobody waits for it any more when the request was cancelled."""
-        if not self._first.done():
-            self._first.set_result(item)
+        if not self.first.done():
+            self.first.set_result(item)
 
     def _put(self, item: JoinHead | JoinEnd | Fill | Miss) -> None:
         if self._unread is not None:

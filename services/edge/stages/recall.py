@@ -79,7 +79,7 @@ class Recaller:
             traceparent="" if span is None else span.traceparent,
         )
         try:
-            first = await recall.first()
+            first = await recall.first
             if type(first) is Fill and not first.is_degraded:
                 exchange.recalled = Recalled("MISS", ttl_s, None, recall)
             else:

@@ -80,13 +80,22 @@ class ClientLink(Generic[Out, In]):
         item: Out,
         *,
         key: Hashable | None = None,
-        deadline_s: float | None = None,
+        deadline_s: float = math.inf,
         is_urgent: bool = True,
+        size_bytes: int = 0,
     ) -> bool:
         """Put an item into the next message; False if it was not taken."""
-        if not self.is_up or not (self._outbox.put(item) if key is None else self._put_owed(item, key, deadline_s)):
+        is_taken = self.is_up and (key is None or self._may_owe(key, item)) and self._outbox.put(item, size_bytes)
+        if not is_taken:
             self._traffic.dropped += 1
             return False
+        if key is not None:
+            now_s = self._monotonic_s()
+            self._outstanding.add(key, deadline_at_s=now_s + deadline_s)
+            if self._kept is not None:
+                self._kept.keep(key, item)
+            if not self._silence.is_owed:
+                self._watch(now_s)
         if is_urgent or not self._leisure_s:
             if not self._urgent_count:
                 self.wake.set()
@@ -157,24 +166,16 @@ class ClientLink(Generic[Out, In]):
             self._leisure.cancel()
             self._leisure = None
 
-    def _put_owed(self, item: Out, key: Hashable, deadline_s: float | None) -> bool:
-        outstanding, kept = self._outstanding, self._kept
-        if len(outstanding.waiting) >= self._keys_max and key not in outstanding.waiting:
+    def _may_owe(self, key: Hashable, item: Out) -> bool:
+        """Whether one more key may wait, and its item be kept if it has to be."""
+        waiting = self._outstanding.waiting
+        if len(waiting) >= self._keys_max and key not in waiting:
             return False
-        if kept is not None and not kept.has_room(key, item):
-            return False
-        if not self._outbox.put(item):
-            return False
-        if kept is not None:
-            kept.keep(key, item)
-        outstanding.add(key, deadline_at_s=math.inf if deadline_s is None else self._monotonic_s() + deadline_s)
-        if not self._silence.is_owed:
-            self._watch()
-        return True
+        return self._kept is None or self._kept.has_room(key, item)
 
-    def _watch(self) -> None:
+    def _watch(self, now_s: float) -> None:
         """Something is owed from now on. The ticker runs as long as that is so."""
-        self._silence.owed(self._monotonic_s())
+        self._silence.owed(now_s)
         self._ticker.start()
 
     def _settle(self, keys: Iterable[Hashable]) -> None:
@@ -196,7 +197,7 @@ class ClientLink(Generic[Out, In]):
     def _replay(self, items: list[Out]) -> None:
         if items:
             self._outbox.restore(items)
-            self._watch()
+            self._watch(self._monotonic_s())
             self.wake.set()
 
     def _fall(self) -> None:

@@ -13,6 +13,7 @@ breaks: then `lost` is told, and what the other side remembers of the stream is 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
@@ -56,8 +57,9 @@ class Link(Protocol[OutSent]):
         item: OutSent,
         *,
         key: Hashable | None = None,
-        deadline_s: float | None = None,
+        deadline_s: float = math.inf,
         is_urgent: bool = True,
+        size_bytes: int = 0,
     ) -> bool:
         """
         Put an item into the next message. Never waits; False if it was not taken.
@@ -68,6 +70,8 @@ class Link(Protocol[OutSent]):
         With a `key` the item counts as outstanding until an item comes back that answers the key, or until
         `forget(key)`; `deadline_s` from now (to 10 ms) the listener hears of it as expired. The same key may be
         sent again before it is answered: it is one key, with the newest deadline.
+
+        `size_bytes` is the wire's estimate where the caller has it at hand; 0: the wire is asked.
         """
         ...
 
@@ -151,8 +155,8 @@ class Wire(Generic[Out]):
     How items of one direction become the bytes of one message and back.
 
     `probe` is the breaker's echo number, 0 for none; a message may be nothing but a probe. `size_bytes` is a cheap
-    estimate from above, asked for every item; a message holds at most `items_max` items and about 1 MiB, and one
-    item at most 8 MiB less 64 KiB.
+    estimate from above, asked for every item whose sender does not know it. A message holds at most `items_max` items
+    and about 1 MiB, and one item at most 8 MiB less 64 KiB.
     """
 
     encode: Callable[[Sequence[Out], int], bytes]
@@ -175,6 +179,6 @@ class Conversation(Generic[Out, In]):
     outgoing: Wire[Out]
     incoming: Wire[In]
     answers: Callable[[In], Hashable | None]
-    traceparents: Callable[[Out], Sequence[str]]
-    """Of the sampled requests an outgoing item is for; the message's own span links to them."""
+    traceparents: Callable[[Sequence[Out]], Sequence[str]]
+    """Of the sampled requests that an outgoing message is for; the message's own span links to them."""
     replays: bool = False

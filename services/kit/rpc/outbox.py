@@ -31,9 +31,14 @@ class Outbox(Generic[Item]):
     def __len__(self) -> int:
         return len(self._items)
 
-    def put(self, item: Item) -> bool:
-        """Add an item; False when there is no room for it, or when no message could ever hold it."""
-        items, size_bytes = self._items, self._size_bytes(item)
+    def put(self, item: Item, size_bytes: int = 0) -> bool:
+        """
+        Add an item; False when there is no room for it, or when no message could ever hold it.
+
+        Without `size_bytes` the wire is asked.
+        """
+        items = self._items
+        size_bytes = size_bytes or self._size_bytes(item)
         waiting_bytes = self._waiting_bytes + size_bytes
         if waiting_bytes > self._bytes_max or size_bytes > ITEM_BYTES_MAX or len(items) >= self._items_max:
             return False

@@ -152,8 +152,7 @@ class SupervisedStream(Generic[Out, In]):
         """The message's own span, if an item in it belongs to a sampled request."""
         if self._tracer is None:
             return None
-        traceparents = self._conversation.traceparents
-        links = [traceparent for item in items for traceparent in traceparents(item)]
+        links = self._conversation.traceparents(items)
         if not links:
             return None
         service, _, method = self._conversation.method.lstrip("/").partition("/")

@@ -113,7 +113,7 @@ async def test_a_fill_is_found_at_another_edge_within_a_tenth_of_a_second(stack:
         key = bytes([number]) * 32
         await ask(one.recall(key), Provider())
         ended_at_s = time.monotonic()
-        while not isinstance(await (recall := other.recall(key)).first(), Hit):
+        while not isinstance(await (recall := other.recall(key)).first, Hit):
             recall.leave()
         took_s.append(time.monotonic() - ended_at_s)
 
@@ -129,7 +129,7 @@ async def test_an_answer_of_many_megabytes_is_relayed_stored_and_found(stack: As
     requests = [edge.recall(entry_bytes_max=2**24) for edge in (one, one, other)]
 
     joined = await asyncio.gather(*[ask(request, provider) for request in requests])
-    found = await other.recall(entry_bytes_max=2**24).first()
+    found = await other.recall(entry_bytes_max=2**24).first
 
     assert provider.calls == 1
     assert set(joined) == {whole}
@@ -144,7 +144,7 @@ async def test_when_an_edge_is_gone_its_fill_goes_to_one_who_waits(stack: AsyncE
     async with AsyncExitStack() as doomed:
         site._stack = doomed
         filler = (await site.edge()).recall()
-        await filler.first()
+        await filler.first
         waiting = [asyncio.create_task(ask(other.recall(), provider)) for _ in range(5)]
         await asyncio.sleep(0.05)
 
@@ -158,14 +158,14 @@ async def test_when_a_replica_is_killed_nobody_waits_for_it(process: ReplicaProc
     edge = await stack.enter_async_context(edge_over_grpc(process.address))
     filler, follower = await _filler_and_follower(edge)
     other_filler, waiting = edge.recall(b"o" * 32), edge.recall(b"o" * 32)
-    await other_filler.first()
-    assert isinstance(await waiting.first(), Join)
+    await other_filler.first
+    assert isinstance(await waiting.first, Join)
 
     await process.kill()
     killed_at_s = time.monotonic()
     without_bytes = await waiting.next(timeout_s=2)
     with_bytes = await _last(follower)
-    after = await edge.recall(b"a" * 32).first()
+    after = await edge.recall(b"a" * 32).first
     took_s = time.monotonic() - killed_at_s
     filler.end("whole")
 
@@ -184,7 +184,7 @@ async def test_a_replica_that_pauses_costs_a_request_a_tenth_of_a_second_and_bre
 
     process.freeze()
     frozen_at_s = time.monotonic()
-    during = await edge.recall(b"a" * 32).first()
+    during = await edge.recall(b"a" * 32).first
     waited_s = time.monotonic() - frozen_at_s
     filler.chunk(b"b")
     await asyncio.sleep(0.4)
@@ -208,7 +208,7 @@ async def test_a_replica_that_stays_frozen_breaks_what_hangs_on_it(
 
     process.freeze()
     frozen_at_s = time.monotonic()
-    await edge.recall(b"a" * 32).first()
+    await edge.recall(b"a" * 32).first
     last = await _last(follower)
 
     assert last == JoinEnd((follower.call,), "failed", "")
@@ -218,8 +218,8 @@ async def test_a_replica_that_stays_frozen_breaks_what_hangs_on_it(
 async def _filler_and_follower(edge: Edge) -> tuple[Recall, Recall]:
     """One request that fills, and one that has its first byte."""
     filler, follower = edge.recall(), edge.recall()
-    await filler.first()
-    assert isinstance(await follower.first(), Join)
+    await filler.first
+    assert isinstance(await follower.first, Join)
     filler.head(200, HEADERS, 60)
     filler.chunk(b"a")
     assert isinstance(await follower.next(timeout_s=2), JoinHead)

@@ -132,8 +132,12 @@ def test_a_question_is_settled_by_its_first_whole_answer(reply: CacheReply, call
 
 
 def test_sampled_lookups_and_fills_name_their_request() -> None:
-    assert call_traceparents(Lookup(1, b"k", 1, "00-a-b-01")) == ("00-a-b-01",)
-    assert call_traceparents(FillHead(1, 200, (), 60, "", "00-a-b-01")) == ("00-a-b-01",)
-    assert call_traceparents(FillWhole(1, 200, (), (), 60, "", "00-a-b-01")) == ("00-a-b-01",)
-    assert call_traceparents(Lookup(1, b"k", 1)) == ()
-    assert call_traceparents(FillChunks(1, (b"",))) == ()
+    sampled = (
+        Lookup(1, b"k", 1, "00-a-b-01"),
+        FillHead(1, 200, (), 60, "", "00-a-c-01"),
+        FillWhole(1, 200, (), (), 60, "", "00-a-d-01"),
+    )
+
+    named = call_traceparents((Lookup(1, b"k", 1), *sampled, FillChunks(1, (b"",))))
+
+    assert list(named) == ["00-a-b-01", "00-a-c-01", "00-a-d-01"]

@@ -66,7 +66,7 @@ async def cache(
 async def timed_first(edge: Edge, key: bytes = KEY) -> tuple[First, float]:
     began_s = time.monotonic()
     recall = edge.recall(key)
-    first = await recall.first()
+    first = await recall.first
     took_s = time.monotonic() - began_s
     recall.leave()
     return first, took_s
@@ -159,7 +159,7 @@ async def test_when_redis_is_back_answers_are_stored_again(server: RedisServer) 
 async def test_a_lease_is_held_while_its_fill_lasts_and_then_given_back(server: RedisServer) -> None:
     async with cache(server.url, instance="cache-1") as one, cache(server.url, instance="cache-2") as other:
         filler = one.edge.recall()
-        await filler.first()
+        await filler.first
         foreign, _ = await timed_first(other.edge)
         waits_during = other.service.counts.foreign_waits
         filler.end("uncacheable")
@@ -175,8 +175,8 @@ async def test_a_lease_is_held_while_its_fill_lasts_and_then_given_back(server: 
 async def test_what_happens_is_measured() -> None:
     async with cache(None) as parts:
         filler, joiner = parts.edge.recall(), parts.edge.recall()
-        await filler.first()
+        await filler.first
 
-        assert isinstance(await joiner.first(), Join)
+        assert isinstance(await joiner.first, Join)
         assert parts.metric('narrows_cache_replies_total{reply="join"} 1.0')
         assert parts.metric("narrows_cache_fills 1.0")

@@ -101,14 +101,14 @@ async def test_different_questions_are_asked_apart(site: Site) -> None:
 async def test_a_fill_is_near_at_once_and_at_another_edge_from_then_on(site: Site) -> None:
     one, other = await site.edge(), await site.edge()
     filler = one.recall()
-    await filler.first()
+    await filler.first
     filler.head(200, HEADERS, 60, "{}")
     filler.chunk(b"a")
     filler.chunk(b"b")
     filler.end("whole", '{"usage":1}')
 
     near = one.answers.near(KEY)
-    found = await other.recall().first()
+    found = await other.recall().first
 
     assert near == Hit(0, 200, HEADERS, (b"a", b"b"), '{"usage":1}', 60)
     assert isinstance(found, Hit)
@@ -118,13 +118,13 @@ async def test_a_fill_is_near_at_once_and_at_another_edge_from_then_on(site: Sit
 async def test_an_answer_said_in_one_item_reaches_who_joined_and_who_asks_later(site: Site) -> None:
     one, other = await site.edge(), await site.edge()
     filler = one.recall()
-    await filler.first()
+    await filler.first
     joiner = other.recall()
-    await joiner.first()
+    await joiner.first
 
     filler.whole(200, HEADERS, [b"a", b"b"], 60, '{"usage":1}')
     joined = [await joiner.next() for _ in range(4)]
-    later = await (await site.edge()).recall().first()
+    later = await (await site.edge()).recall().first
 
     call = (joiner.call,)
     assert joined[0] == JoinHead(call, 200, HEADERS, '{"usage":1}')
@@ -138,7 +138,7 @@ async def test_a_hit_is_near_from_then_on_for_the_rest_of_its_ttl(site: Site) ->
     await ask(one.recall(), Provider())
     await settle()
     site.clock.advance(20)
-    await other.recall().first()
+    await other.recall().first
 
     before = other.answers.near(KEY)
     site.clock.advance(39)
@@ -153,8 +153,8 @@ async def test_a_hit_is_near_from_then_on_for_the_rest_of_its_ttl(site: Site) ->
 async def test_a_joiner_sees_each_chunk_as_it_comes(site: Site) -> None:
     one, other = await site.edge(), await site.edge()
     filler, joiner = one.recall(), other.recall()
-    await filler.first()
-    first = await joiner.first()
+    await filler.first
+    first = await joiner.first
     filler.head(200, HEADERS, 60, '{"model":"m"}')
     seen = []
 
@@ -179,7 +179,7 @@ async def test_a_joiner_sees_each_chunk_as_it_comes(site: Site) -> None:
 async def test_when_the_fillers_edge_is_lost_before_its_head_one_joiner_fills(site: Site) -> None:
     other, provider = await site.edge(), Provider()
     async with edge_of(site.replicas, clock=site.clock) as doomed:
-        await doomed.recall().first()
+        await doomed.recall().first
         waiting = [asyncio.create_task(ask(other.recall(), provider)) for _ in range(10)]
         await settle()
 
@@ -193,7 +193,7 @@ async def test_when_the_fillers_edge_is_lost_in_the_middle_joiners_break_and_the
     other, provider = await site.edge(), Provider()
     async with edge_of(site.replicas, clock=site.clock) as doomed:
         filler = doomed.recall()
-        await filler.first()
+        await filler.first
         waiting = [asyncio.create_task(ask(other.recall(), provider)) for _ in range(10)]
         await settle()
         filler.head(200, HEADERS, 60)
@@ -211,8 +211,8 @@ async def test_when_the_fillers_edge_is_lost_in_the_middle_joiners_break_and_the
 async def test_a_filler_that_answers_uncacheably_hands_over(site: Site) -> None:
     one, other = await site.edge(), await site.edge()
     filler, joiner = one.recall(), other.recall()
-    await filler.first()
-    await joiner.first()
+    await filler.first
+    await joiner.first
 
     filler.end("uncacheable")
 
@@ -222,7 +222,7 @@ async def test_a_filler_that_answers_uncacheably_hands_over(site: Site) -> None:
 async def test_a_silent_filler_is_doubted_after_two_seconds(site: Site) -> None:
     one, other = await site.edge(), await site.edge()
     filler, joiners = one.recall(), [other.recall() for _ in range(3)]
-    await filler.first()
+    await filler.first
     await settle()
 
     site.pass_time(2.0)
@@ -235,7 +235,7 @@ async def test_a_joiner_that_leaves_takes_nothing_with_it(site: Site) -> None:
     edge, provider = await site.edge(), Provider()
     requests = [asyncio.create_task(ask(edge.recall(), provider)) for _ in range(3)]
     leaver = edge.recall()
-    await leaver.first()
+    await leaver.first
 
     leaver.leave()
     answers = await asyncio.gather(*requests)
@@ -247,10 +247,10 @@ async def test_a_joiner_that_leaves_takes_nothing_with_it(site: Site) -> None:
 async def test_a_filler_knows_whether_others_wait(site: Site) -> None:
     one, other = await site.edge(), await site.edge()
     filler = one.recall()
-    await filler.first()
+    await filler.first
     alone = filler.has_joiners
     joiner = other.recall()
-    await joiner.first()
+    await joiner.first
     await settle()
     watched, left = filler.has_joiners, []
     filler.when_unwatched(lambda: left.append("nobody waits"))
@@ -264,7 +264,7 @@ async def test_a_filler_knows_whether_others_wait(site: Site) -> None:
 
 async def test_a_filler_without_joiners_is_told_at_once_that_nobody_waits(site: Site) -> None:
     filler = (await site.edge()).recall()
-    await filler.first()
+    await filler.first
     left: list[str] = []
 
     filler.when_unwatched(lambda: left.append("nobody waits"))
@@ -275,7 +275,7 @@ async def test_a_filler_without_joiners_is_told_at_once_that_nobody_waits(site: 
 async def test_a_fill_goes_on_for_others_when_its_client_has_left(site: Site) -> None:
     one, other = await site.edge(), await site.edge()
     filler, joiner = one.recall(), other.recall()
-    await filler.first()
+    await filler.first
     waiting = asyncio.create_task(ask(joiner, Provider()))
     await settle()
 
@@ -295,7 +295,7 @@ async def test_edges_that_know_different_replicas_call_the_provider_once_each(st
     know(edges[0], "a")
     know(edges[1], "b")
     filler, foreigners = edges[0].recall(), [edges[1].recall() for _ in range(5)]
-    await filler.first()
+    await filler.first
 
     answers = await asyncio.gather(*[ask(foreigner, provider) for foreigner in foreigners])
 
@@ -311,14 +311,14 @@ async def test_a_replica_waits_a_little_for_anothers_fill_and_finds_its_answer(s
     know(edges[0], "a")
     know(edges[1], "b")
     filler = edges[0].recall()
-    await filler.first()
+    await filler.first
     foreigner = edges[1].recall()
     await settle()
 
     filler.head(200, HEADERS, 60)
     filler.end("whole")
 
-    assert isinstance(await foreigner.first(), Hit)
+    assert isinstance(await foreigner.first, Hit)
     assert site.replicas["b"].counts.foreign_waits == 1
 
 
@@ -326,7 +326,7 @@ async def test_an_answer_too_large_for_one_message_is_put_together_again(site: S
     one, other = await site.edge(), await site.edge()
     chunks = [bytes([number]) * 700_000 for number in range(5)]
     filler = one.recall(entry_bytes_max=10_000_000)
-    await filler.first()
+    await filler.first
     filler.head(200, HEADERS, 60)
     for chunk in chunks:
         filler.chunk(chunk)
@@ -334,7 +334,7 @@ async def test_an_answer_too_large_for_one_message_is_put_together_again(site: S
     filler.end("whole")
     await settle()
 
-    asking = other.recall(entry_bytes_max=10_000_000).first()
+    asking = other.recall(entry_bytes_max=10_000_000).first
     while not asking.done():
         site.clock.advance(0.01)
         await asyncio.sleep(0.001)
@@ -350,14 +350,14 @@ async def test_a_flood_of_large_hits_does_not_break_the_stream(site: Site) -> No
     keys = [bytes([number]) * 32 for number in range(60)]
     for key in keys:
         filler = one.recall(key)
-        await filler.first()
+        await filler.first
         filler.head(200, HEADERS, 60)
         filler.chunk(bytes(ENTRY_BYTES_MAX))
         filler.end("whole")
         await settle(4)
 
     asked = [other.recall(key) for key in keys]
-    answers = [recall.first() for recall in asked]
+    answers = [recall.first for recall in asked]
     while not all(answer.done() for answer in answers):
         site.clock.advance(0.001)
         await asyncio.sleep(0.001)
@@ -373,7 +373,7 @@ async def test_calls_of_one_edge_are_bounded(stack: AsyncExitStack) -> None:
     edge = await site.edge()
     recalls = [edge.recall(bytes([number]) * 32) for number in range(3)]
 
-    firsts = [await recall.first() for recall in recalls]
+    firsts = [await recall.first for recall in recalls]
 
     assert [type(first) for first in firsts] == [Fill, Fill, Miss]
 
@@ -422,9 +422,9 @@ async def test_silence_is_noticed_by_the_services_own_tasks(stack: AsyncExitStac
     )
     edge = await stack.enter_async_context(edge_of({"a": replica}, clock=clock))
     silent, joiner = edge.recall(), edge.recall()
-    await silent.first()
+    await silent.first
 
-    assert isinstance(await joiner.first(), Join)
+    assert isinstance(await joiner.first, Join)
     assert isinstance(await joiner.next(timeout_s=1), Fill)
 
 
@@ -434,11 +434,11 @@ async def test_sampled_lookups_and_fills_have_spans(stack: AsyncExitStack) -> No
     edge = await stack.enter_async_context(edge_of({"a": replica}, clock=clock))
 
     filler, unsampled = edge.recall(traceparent="00-one-01"), edge.recall()
-    await filler.first()
+    await filler.first
     joiner = edge.recall(traceparent="00-two-01")
-    await joiner.first()
+    await joiner.first
     await _answer(filler)
-    await edge.recall(traceparent="00-three-01").first()
+    await edge.recall(traceparent="00-three-01").first
     unsampled.leave()
 
     seen = [(span.name, span.parent, span.attributes, span.is_ended) for span in tracer.spans]

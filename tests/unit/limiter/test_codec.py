@@ -79,5 +79,6 @@ def test_every_answer_settles_the_lease_it_is_about() -> None:
 
 
 def test_a_message_is_linked_to_the_requests_that_wait_for_its_asks() -> None:
-    assert LEASE.traceparents(Ask("e", BUCKET, 1, 9, 1, 0, ("00-a-b-01",))) == ("00-a-b-01",)
-    assert LEASE.traceparents(Report("e", BUCKET, 1, 0, 0, is_closed=True, limit=9)) == ()
+    ask, report = Ask("e", BUCKET, 1, 9, 1, 0, ("00-a-b-01",)), Report("e", BUCKET, 1, 0, 0, is_closed=True, limit=9)
+
+    assert list(LEASE.traceparents((ask, report))) == ["00-a-b-01"]

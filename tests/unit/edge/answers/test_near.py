@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from services.contracts.cache.codec import reply_size_bytes
 from services.contracts.cache.values import Hit
 from services.edge.answers.near import NearCache
 from tests.fakes.clock import FakeClock
+
+
+def put(near: NearCache, key: bytes, answer: Hit) -> None:
+    near.put(key, answer, reply_size_bytes(answer))
 
 
 def hit(*, size_bytes: int = 100, ttl_s: int = 60) -> Hit:
@@ -14,7 +19,7 @@ def hit(*, size_bytes: int = 100, ttl_s: int = 60) -> Hit:
 def test_an_answer_is_here_until_its_ttl_is_over() -> None:
     clock = FakeClock()
     near = NearCache(clock=clock, bytes_max=10_000)
-    near.put(b"k", hit(ttl_s=60))
+    put(near, b"k", hit(ttl_s=60))
 
     clock.advance(59.9)
     before = near.get(b"k")
@@ -27,11 +32,11 @@ def test_an_answer_is_here_until_its_ttl_is_over() -> None:
 
 def test_the_answer_that_was_not_used_for_longest_leaves_first() -> None:
     near = NearCache(clock=FakeClock(), bytes_max=10_000)
-    near.put(b"a", hit(size_bytes=4_000))
-    near.put(b"b", hit(size_bytes=4_000))
+    put(near, b"a", hit(size_bytes=4_000))
+    put(near, b"b", hit(size_bytes=4_000))
     near.get(b"a")
 
-    near.put(b"c", hit(size_bytes=4_000))
+    put(near, b"c", hit(size_bytes=4_000))
 
     assert [near.get(name) is not None for name in (b"a", b"b", b"c")] == [True, False, True]
     assert near.used_bytes <= 10_000
@@ -39,9 +44,9 @@ def test_the_answer_that_was_not_used_for_longest_leaves_first() -> None:
 
 def test_an_answer_larger_than_the_cache_is_not_kept() -> None:
     near = NearCache(clock=FakeClock(), bytes_max=10_000)
-    near.put(b"a", hit())
+    put(near, b"a", hit())
 
-    near.put(b"large", hit(size_bytes=10_000))
+    put(near, b"large", hit(size_bytes=10_000))
 
     assert near.get(b"large") is None
     assert near.get(b"a") is not None
@@ -50,17 +55,17 @@ def test_an_answer_larger_than_the_cache_is_not_kept() -> None:
 def test_many_small_chunks_count_for_what_they_take() -> None:
     near = NearCache(clock=FakeClock(), bytes_max=10_000)
 
-    near.put(b"k", Hit(0, 200, (), (b"x",) * 1_000, "", 60))
+    put(near, b"k", Hit(0, 200, (), (b"x",) * 1_000, "", 60))
 
     assert near.get(b"k") is None
 
 
 def test_an_answer_put_again_counts_once() -> None:
     near = NearCache(clock=FakeClock(), bytes_max=10_000)
-    near.put(b"k", hit())
+    put(near, b"k", hit())
     once_bytes = near.used_bytes
 
-    near.put(b"k", hit())
+    put(near, b"k", hit())
 
     assert near.used_bytes == once_bytes
     assert len(near) == 1
@@ -69,6 +74,6 @@ def test_an_answer_put_again_counts_once() -> None:
 def test_an_answer_without_ttl_is_not_kept() -> None:
     near = NearCache(clock=FakeClock(), bytes_max=10_000)
 
-    near.put(b"k", hit(ttl_s=0))
+    put(near, b"k", hit(ttl_s=0))
 
     assert near.get(b"k") is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Hashable, Sequence
 
 import pytest
@@ -47,15 +48,16 @@ class ScriptedLink:
         self.is_full = False
         self.sent: list[CacheCall] = []
         self.urgent: list[CacheCall] = []
-        self.owed: dict[Hashable, float | None] = {}
+        self.owed: dict[Hashable, float] = {}
 
     def send(
         self,
         item: CacheCall,
         *,
         key: Hashable | None = None,
-        deadline_s: float | None = None,
+        deadline_s: float = math.inf,
         is_urgent: bool = True,
+        size_bytes: int = 0,
     ) -> bool:
         if not self.is_up or self.is_full:
             return False
@@ -135,13 +137,13 @@ async def test_without_a_replica_a_request_goes_on_at_once(desk: Desk) -> None:
 
     recall = desk.answers.recall(KEY, entry_bytes_max=7)
 
-    assert await recall.first() == Miss(recall.call, is_degraded=True)
+    assert await recall.first == Miss(recall.call, is_degraded=True)
     assert desk.answers.recalls == 0
 
 
 async def test_a_question_that_is_not_answered_in_time_is_a_degraded_miss(desk: Desk) -> None:
     recall = desk.answers.recall(KEY, entry_bytes_max=7)
-    waiting = recall.first()
+    waiting = recall.first
     await asyncio.sleep(0)
 
     desk.answers.expired(desk.link, [recall.call])
@@ -156,7 +158,7 @@ async def test_an_answer_that_comes_too_late_is_given_back(desk: Desk) -> None:
 
     desk.answers.received(desk.link, [Fill(recall.call)])
 
-    assert await recall.first() == Miss(recall.call, is_degraded=True)
+    assert await recall.first == Miss(recall.call, is_degraded=True)
     assert desk.said(Leave) == [Leave(recall.call), Leave(recall.call)]
 
 
@@ -166,13 +168,13 @@ async def test_a_hit_is_kept_near(desk: Desk) -> None:
 
     desk.answers.received(desk.link, [hit])
 
-    assert await recall.first() == hit
+    assert await recall.first == hit
     assert desk.answers.near(KEY) == hit
 
 
 async def test_a_hit_in_parts_is_seen_when_it_is_whole(desk: Desk) -> None:
     recall = desk.answers.recall(KEY, entry_bytes_max=7)
-    waiting = recall.first()
+    waiting = recall.first
     desk.answers.received(desk.link, [Hit(recall.call, 200, HEADERS, (b"a",), "f", 60, is_partial=True)])
     desk.answers.received(desk.link, [HitPart(recall.call, (b"b",), is_last=False)])
     await asyncio.sleep(0)
@@ -191,7 +193,7 @@ async def test_a_hit_whose_first_part_came_in_time_is_waited_for(desk: Desk) -> 
     desk.answers.expired(desk.link, [recall.call])
     desk.answers.received(desk.link, [HitPart(recall.call, (b"b",), is_last=True)])
 
-    assert await recall.first() == Hit(recall.call, 200, HEADERS, (b"a", b"b"), "", 60)
+    assert await recall.first == Hit(recall.call, 200, HEADERS, (b"a", b"b"), "", 60)
 
 
 async def test_a_joiner_may_get_the_stored_answer(desk: Desk) -> None:
@@ -359,7 +361,7 @@ async def test_when_the_breaker_opens_those_without_bytes_go_on_alone(desk: Desk
 
     desk.break_open()
 
-    assert await asking.first() == Miss(asking.call, is_degraded=True)
+    assert await asking.first == Miss(asking.call, is_degraded=True)
     assert await joining.next() == Miss(joining.call, is_degraded=True)
 
 
@@ -457,7 +459,7 @@ async def test_when_the_session_is_lost_each_goes_its_own_way(desk: Desk) -> Non
     filler.chunk(b"mine")
     filler.end("whole")
 
-    assert await asking.first() == Miss(asking.call, is_degraded=True)
+    assert await asking.first == Miss(asking.call, is_degraded=True)
     assert await joining.next() == Miss(joining.call, is_degraded=True)
     assert [await following.next() for _ in range(3)][-1] == JoinEnd((following.call,), "failed", "")
     assert desk.answers.near(KEY) is not None
@@ -504,7 +506,7 @@ async def test_a_filler_whose_replica_is_lost_has_nobody_waiting(desk: Desk) -> 
 
 async def test_a_request_that_is_cancelled_while_it_waits_can_still_leave(desk: Desk) -> None:
     recall = desk.answers.recall(KEY, entry_bytes_max=7)
-    waiting = recall.first()
+    waiting = recall.first
     await asyncio.sleep(0)
 
     waiting.cancel()

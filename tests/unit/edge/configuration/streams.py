@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Sequence
 from typing import Generic, TypeVar
 
@@ -22,7 +23,15 @@ class HandLink(Generic[Item]):
         self.is_up = True
         self.sent: list[Item] = []
 
-    def send(self, item: Item, *, key: Hashable | None = None, deadline_s: float | None = None) -> bool:
+    def send(
+        self,
+        item: Item,
+        *,
+        key: Hashable | None = None,
+        deadline_s: float = math.inf,
+        is_urgent: bool = True,
+        size_bytes: int = 0,
+    ) -> bool:
         if self.is_up:
             self.sent.append(item)
         return self.is_up

@@ -5,6 +5,7 @@ The limiter as a ledger's tests play it: links whose answers the test writes its
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Coroutine, Hashable, Sequence
 from typing import Any
 
@@ -38,7 +39,15 @@ class DeskLink:
         self.sent: list[LeaseRequest] = []
         self._everything = everything
 
-    def send(self, item: LeaseRequest, *, key: Hashable | None = None, deadline_s: float | None = None) -> bool:
+    def send(
+        self,
+        item: LeaseRequest,
+        *,
+        key: Hashable | None = None,
+        deadline_s: float = math.inf,
+        is_urgent: bool = True,
+        size_bytes: int = 0,
+    ) -> bool:
         if self.is_up:
             self.sent.append(item)
             self._everything.append(item)
