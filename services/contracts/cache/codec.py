@@ -16,6 +16,7 @@ from msgspec.structs import asdict
 
 from narrows.cache.v1 import cache_pb2 as pb
 from services.contracts.cache.values import (
+    KEY_BYTES,
     AppendRun,
     CacheCall,
     CacheReply,
@@ -49,6 +50,9 @@ _ENTRY_BYTES = 12
 """The same for one element of a repeated field."""
 _LETTER_BYTES = 4
 """What UTF-8 takes at most for one."""
+
+UNTRACED_LOOKUP_BYTES = _ITEM_BYTES + KEY_BYTES
+"""What a look-up takes at most that belongs to no sampled request."""
 
 _OUTCOMES: dict[Outcome, pb.FillOutcome] = {
     "whole": pb.FILL_OUTCOME_WHOLE,
@@ -88,7 +92,7 @@ def call_size_bytes(call: CacheCall) -> int:
         case FillChunks():
             return _ITEM_BYTES + _ENTRY_BYTES * len(call.chunks) + sum(map(len, call.chunks))
         case Lookup():
-            return lookup_size_bytes(call.key, call.traceparent)
+            return UNTRACED_LOOKUP_BYTES + _LETTER_BYTES * len(call.traceparent)
         case FillWhole():
             return whole_size_bytes(call)
         case FillHead():
@@ -102,11 +106,6 @@ def call_size_bytes(call: CacheCall) -> int:
             return _ITEM_BYTES + _LETTER_BYTES * len(call.run)
         case Leave():
             return _ITEM_BYTES
-
-
-def lookup_size_bytes(key: bytes, traceparent: str) -> int:
-    """As `call_size_bytes`."""
-    return _ITEM_BYTES + len(key) + _LETTER_BYTES * len(traceparent)
 
 
 def whole_size_bytes(whole: FillWhole) -> int:

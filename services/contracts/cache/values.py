@@ -15,6 +15,7 @@ from typing import Literal
 import msgspec
 
 Outcome = Literal["whole", "uncacheable", "failed"]
+KEY_BYTES = 32
 HeaderPairs = tuple[tuple[bytes, bytes], ...]
 
 

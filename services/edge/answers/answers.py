@@ -17,7 +17,7 @@ import asyncio
 from collections.abc import Hashable, Sequence
 from itertools import count
 
-from services.contracts.cache.codec import lookup_size_bytes
+from services.contracts.cache.codec import UNTRACED_LOOKUP_BYTES
 from services.contracts.cache.values import (
     CacheCall,
     CacheReply,
@@ -91,7 +91,9 @@ class Answers:
         if (
             link is not None
             and len(under_way) < RECALLS_MAX
-            and link.send(lookup, key=call, deadline_s=LOOKUP_S_MAX, size_bytes=lookup_size_bytes(key, traceparent))
+            and link.send(
+                lookup, key=call, deadline_s=LOOKUP_S_MAX, size_bytes=0 if traceparent else UNTRACED_LOOKUP_BYTES
+            )
         ):
             recall.line = self._lines.get(link) or self._line(link)
             under_way[call] = recall

@@ -19,10 +19,9 @@ from operator import itemgetter
 
 import msgspec
 
+from services.contracts.cache.values import KEY_BYTES
 from services.contracts.router.values import Gateway, Provider
 from services.dialects.shaping import CALLER_HEADERS, SHAPING_HEADERS
-
-KEY_BYTES = 32
 
 _KINDS_MAX = 256
 _NAMES_MAX = 1024

@@ -180,16 +180,19 @@ class Recall:
 
     def leave(self) -> None:
         """The request needs the cache no more. A filler's unfinished answer has failed."""
-        role = self.role
-        if role == "filling":
-            self.end("failed")
-        elif role != "over":
-            if role == "asking" and self.line is not None:
-                self.line.link.forget(self.call)
-            self._say(Leave(self.call))
-            self._over()
+        if self.role != "over":
+            self._give_up()
         if self._unread is not None:
             self._unread.let_go()
+
+    def _give_up(self) -> None:
+        if self.role == "filling":
+            self.end("failed")
+            return
+        if self.role == "asking" and self.line is not None:
+            self.line.link.forget(self.call)
+        self._say(Leave(self.call))
+        self._over()
 
     def when_unwatched(self, call: Callable[[], object]) -> None:
         """For a filler whose own client has left: call this once, as soon as nobody waits for its answer."""

@@ -85,8 +85,11 @@ class ClientLink(Generic[Out, In]):
         size_bytes: int = 0,
     ) -> bool:
         """Put an item into the next message; False if it was not taken."""
-        is_taken = self.is_up and (key is None or self._may_owe(key, item)) and self._outbox.put(item, size_bytes)
-        if not is_taken:
+        if (
+            not self.is_up
+            or (key is not None and not self._may_owe(key, item))
+            or not self._outbox.put(item, size_bytes)
+        ):
             self._traffic.dropped += 1
             return False
         if key is not None:
