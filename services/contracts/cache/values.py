@@ -15,8 +15,11 @@ from typing import Literal
 import msgspec
 
 Outcome = Literal["whole", "uncacheable", "failed"]
-KEY_BYTES = 32
 HeaderPairs = tuple[tuple[bytes, bytes], ...]
+
+
+KEY_BYTES = 32
+"""Of an answer's key."""
 
 
 class Lookup(msgspec.Struct, frozen=True):

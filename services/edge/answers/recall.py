@@ -124,7 +124,11 @@ class Recall:
     def whole(
         self, status: int, headers: Sequence[tuple[bytes, bytes]], chunks: Sequence[bytes], ttl_s: int, facts: str
     ) -> None:
-        """The filler's answer, all of it: as `head`, `chunk` and `end` with a whole answer, said in one item."""
+        """
+        The filler's answer, all of it: as `head`, `chunk` and `end` with a whole answer, said in one item if it fits.
+
+        What it takes in a message is counted once, for the bounds, the near cache and the link.
+        """
         lookup, kept, replayed = self._lookup, tuple(filter(None, chunks)), replayed_headers(headers)
         whole = FillWhole(self.call, status, replayed, kept, ttl_s, facts, lookup.traceparent)
         size_bytes = whole_size_bytes(whole)
