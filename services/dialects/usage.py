@@ -31,12 +31,15 @@ from services.dialects.fields import FieldReader
 from services.dialects.formats import Format
 from services.dialects.ratios import RatioTable
 from services.dialects.request import RequestFacts
+from services.dialects.shapes import ShapeReader
 from services.dialects.tally import COUNTS, Tally, event_reader, whole_reader
 
 # The reader's own decoded copy of a coded answer ends here; what follows is estimated.
 DECODED_BYTES_MAX: Final = 67_108_864
 
 _ERROR_STATUS: Final = 400
+
+_NO_COUNTS: Final = (None,) * len(COUNTS)
 
 # Pairs of a format and a content type whose body is remembered, since the same few come again and again.
 _BODIES_MAX: Final = 256
@@ -67,7 +70,7 @@ class UsageReaders:
     def __init__(self, *, ratios: RatioTable | None = None) -> None:
         self.ratios = ratios if ratios is not None else RatioTable()
         self._event_readers: dict[str, FieldReader] = {}
-        self._whole_readers: dict[str, FieldReader] = {}
+        self._whole_readers: dict[str, ShapeReader] = {}
         self._bodies: dict[tuple[str, str], BodyMaker] = {}
 
     def open(
@@ -101,12 +104,12 @@ class UsageReaders:
         return make
 
     def _make(self, form: Format, framing: Framing) -> BodyMaker:
-        events = self._reader(self._event_readers, form, is_event=True)
+        events = self._event_readers.setdefault(form.name, event_reader(form))
         match framing:
             case "events":
                 return partial(EventsBody, reader=events)
             case "document":
-                whole = self._reader(self._whole_readers, form, is_event=False)
+                whole = self._whole_readers.setdefault(form.name, whole_reader(form))
                 return partial(DocumentBody, reader=whole, array_reader=events)
             case "lines":
                 return partial(LinesBody, reader=events)
@@ -116,12 +119,6 @@ class UsageReaders:
                 return _no_body
             case _:
                 assert_never(framing)
-
-    def _reader(self, known: dict[str, FieldReader], form: Format, *, is_event: bool) -> FieldReader:
-        reader = known.get(form.name)
-        if reader is None:
-            reader = known[form.name] = event_reader(form) if is_event else whole_reader(form)
-        return reader
 
 
 class UsageReader(msgspec.Struct):
@@ -210,7 +207,7 @@ class UsageReader(msgspec.Struct):
 def counted_usage(tally: Tally) -> Usage:
     """The provider's counts in Narrows' meaning."""
     form = tally.form
-    tokens_in, beside, tokens_out, read, write, reasoning, total = map(tally.counts.get, COUNTS)
+    tokens_in, beside, tokens_out, read, write, reasoning, total = tally.counts or _NO_COUNTS
     if tokens_in is not None:
         if beside:
             tokens_in += beside
