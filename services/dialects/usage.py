@@ -104,12 +104,16 @@ class UsageReaders:
         return make
 
     def _make(self, form: Format, framing: Framing) -> BodyMaker:
-        events = self._event_readers.setdefault(form.name, event_reader(form))
+        events = self._event_readers.get(form.name)
+        if events is None:
+            events = self._event_readers[form.name] = event_reader(form)
         match framing:
             case "events":
                 return partial(EventsBody, reader=events)
             case "document":
-                whole = self._whole_readers.setdefault(form.name, whole_reader(form))
+                whole = self._whole_readers.get(form.name)
+                if whole is None:
+                    whole = self._whole_readers[form.name] = whole_reader(form)
                 return partial(DocumentBody, reader=whole, array_reader=events)
             case "lines":
                 return partial(LinesBody, reader=events)
