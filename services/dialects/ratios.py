@@ -64,8 +64,10 @@ class RatioTable:
         for model, size_bytes, tokens_in, text_bytes, tokens_out in self._lessons:
             known = self._ratios.get(model)
             ratio_in, ratio_out = known or _UNKNOWN
-            ratio_in = _moved(ratio_in, size_bytes, tokens_in)
-            ratio_out = _moved(ratio_out, text_bytes, tokens_out)
+            if tokens_in >= _SAMPLE_TOKENS_MIN and _RATIO_MIN <= (sample := size_bytes / tokens_in) <= _RATIO_MAX:
+                ratio_in = sample if ratio_in is None else ratio_in + (sample - ratio_in) * _WEIGHT
+            if tokens_out >= _SAMPLE_TOKENS_MIN and _RATIO_MIN <= (sample := text_bytes / tokens_out) <= _RATIO_MAX:
+                ratio_out = sample if ratio_out is None else ratio_out + (sample - ratio_out) * _WEIGHT
             if known is None:
                 if not model or ratio_in is ratio_out is None:
                     continue
@@ -73,13 +75,3 @@ class RatioTable:
                     del self._ratios[next(iter(self._ratios))]
             self._ratios[model] = ratio_in, ratio_out
         self._lessons.clear()
-
-
-def _moved(ratio: float | None, size_bytes: int, tokens: int) -> float | None:
-    """The ratio after one more sample, if that is one of text."""
-    if tokens < _SAMPLE_TOKENS_MIN:
-        return ratio
-    sample = size_bytes / tokens
-    if not _RATIO_MIN <= sample <= _RATIO_MAX:
-        return ratio
-    return sample if ratio is None else ratio + (sample - ratio) * _WEIGHT

@@ -104,7 +104,11 @@ class RequestReader:
     def read(self, form: RequestForm, body: bytes, *, is_prefix: bool = False) -> RequestFacts:
         """The facts of a request. Never raises. `is_prefix`: the body streams, and these are only its first bytes."""
         is_whole = body and not (is_prefix or form.is_multipart)
-        named, stream, most, answers = self._read_whole(body) if is_whole else _found_in_beginning(body, form)
+        try:
+            values = self._fields.read(body)[0] if is_whole else _found_in_beginning(body, form)
+        except NotJson:
+            values = _NOTHING
+        named, stream, most, answers = values
         model = form.path_model
         if named and type(named) is str and not (model and form.is_path_first):
             model = _bounded(named)
@@ -113,12 +117,6 @@ class RequestReader:
         elif type(answers) is int and answers > 1:
             most *= answers
         return RequestFacts(form.format, model, form.is_stream or stream is True, most, text_size_bytes(body))
-
-    def _read_whole(self, body: bytes) -> Values:
-        try:
-            return self._fields.read(body)[0]
-        except NotJson:
-            return _NOTHING
 
 
 def _found_in_beginning(body: bytes, form: RequestForm) -> Values:

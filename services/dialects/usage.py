@@ -177,20 +177,21 @@ class UsageReader(msgspec.Struct):
         if ratios is None or tally.is_pending or not tally.form.model_type:
             return Usage(model=tally.model, is_terminal_seen=tally.is_terminal_seen, is_error=tally.is_error)
         usage = counted_usage(tally)
-        if usage.tokens_in is None or usage.tokens_out is None:
+        tokens_in, tokens_out = usage.tokens_in, usage.tokens_out
+        if tokens_in is None or tokens_out is None:
             if tally.form.is_text and body is not None and self.facts.size_bytes:
                 return self._estimated(usage, ratios, body)
         elif tally.is_terminal_seen:
             ratios.learn(
                 self.facts.model or tally.model,
                 size_bytes=self.facts.size_bytes,
-                tokens_in=usage.tokens_in,
+                tokens_in=tokens_in,
                 text_bytes=tally.text_bytes,
-                tokens_out=usage.tokens_out - (usage.tokens_reasoning or 0),
+                tokens_out=tokens_out - (usage.tokens_reasoning or 0),
             )
         elif tally.form.is_text:
             seen = ratios.tokens_out(self.facts.model or tally.model, tally.text_bytes)
-            if seen > usage.tokens_out:
+            if seen > tokens_out:
                 # Cut off: what was counted before the end is less than what was said.
                 return msgspec.structs.replace(usage, tokens_out=seen, source="estimated")
         return usage
