@@ -26,8 +26,11 @@ _COUNT: Final[Any] = Annotated[int, msgspec.Meta(ge=0, le=_COUNT_MAX)]
 _NOT_NULL: Final[Any] = str | int | float | bool | list[Any] | dict[str, Any]
 _NO_TEXT: Final = msgspec.Raw(b"")
 
-_Field = tuple[str, Any] | tuple[str, Any, Any]
-"""An attribute's name and type, and what stands for it where the document has it not; without one it must have it."""
+# An attribute that every document has, of nothing.
+_ABSENT: Final = "absent"
+
+_Kind = tuple[Any, ...]
+"""A field's type, and what stands for it in a document without it; alone: no document without it fits."""
 
 
 class ShapeReader:
@@ -102,16 +105,12 @@ class ShapeReader:
         self._decode: Callable[[bytes], Any] = msgspec.json.Decoder(kind).decode
         self._get: Callable[[Any], Values] = attrgetter(*slots, *texts)
 
-    def _leaf(self, node: Node, *, is_contested: bool) -> tuple[Any, ...]:
+    def _leaf(self, node: Node, *, is_contested: bool) -> _Kind:
         """The type of the value that a slot holds; if others could hold it instead, it must be there."""
         is_count = node.slot in self._counts
         if is_contested:
             return (_COUNT if is_count else _NOT_NULL,)
         return (_COUNT | None if is_count else Any), None
-
-
-# An attribute that every document has, of nothing.
-_ABSENT: Final = "absent"
 
 
 def _attribute(at: int) -> str:
@@ -129,7 +128,7 @@ def _leaves(node: Node, begin: str = "") -> Iterator[tuple[str, Node]]:
             yield from _leaves(child, f"{path}.item." if child.is_list else f"{path}.")
 
 
-def _struct_of(node: Node, met: Collection[int], leaves: Mapping[int, tuple[Any, ...]]) -> type[msgspec.Struct]:
+def _struct_of(node: Node, met: Collection[int], leaves: Mapping[int, _Kind]) -> type[msgspec.Struct]:
     """The type of the objects at a node. What was never met may only be null."""
     fields: list[Any] = []
     names = {_attribute(at): name for at, name in enumerate(node.steps)}
@@ -145,7 +144,7 @@ def _struct_of(node: Node, met: Collection[int], leaves: Mapping[int, tuple[Any,
     )
 
 
-def _object(node: Node, met: Collection[int], leaves: Mapping[int, tuple[Any, ...]]) -> tuple[Any, ...]:
+def _object(node: Node, met: Collection[int], leaves: Mapping[int, _Kind]) -> _Kind:
     """The type of an object below another, or of a list of one, and an empty one if it may be that."""
     kind: Any = _struct_of(node, met, leaves)
     is_required = any(each.required for each in msgspec.structs.fields(kind))
