@@ -16,6 +16,7 @@ from services.dialects.alike import Alike
 from services.dialects.codings import BoundedDecoder
 from services.dialects.fields import TEXT, FieldReader, NotJson
 from services.dialects.frames import FrameScanner
+from services.dialects.shapes import ShapeReader
 from services.dialects.sse import SseScanner
 from services.dialects.tally import Tally
 
@@ -203,7 +204,7 @@ class DocumentBody(msgspec.Struct):
     is_mid_event: ClassVar[bool] = False
 
     tally: Tally
-    reader: FieldReader
+    reader: ShapeReader
     array_reader: FieldReader
     is_unread: bool = False
     document: bytes | bytearray = b""
@@ -251,7 +252,7 @@ class DocumentBody(msgspec.Struct):
     def _read(self, document: bytes) -> None:
         """Raises NotJson."""
         if document.startswith(b"{") or not document.lstrip().startswith(b"["):
-            self.tally.note_whole(self.reader.read(document))
+            self.tally.note_whole(*self.reader.read(document))
         else:
             for found in self.array_reader.read_list(document):
                 self.tally.note(found)
@@ -267,7 +268,7 @@ class DocumentBody(msgspec.Struct):
             text = end[at + len(mark) :].decode("utf-8", "replace").lstrip()
             try:
                 usage, _ = json.JSONDecoder().raw_decode(text)
-                self.tally.note_whole(self.reader.read(msgspec.json.encode({root: usage})))
+                self.tally.note_whole(*self.reader.read(msgspec.json.encode({root: usage})))
             except (ValueError, RecursionError):
                 continue
 

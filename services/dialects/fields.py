@@ -23,7 +23,7 @@ TEXT: Final = "text"
 # A leaf beyond this is not made into an object on the slow way.
 _LEAF_BYTES_MAX: Final = 65_536
 
-_UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What decoding raises for octets that are no UTF-8 and for nesting without end, beside its own error."""
 
 Found = dict[str, Any]
@@ -35,38 +35,43 @@ class NotJson(ValueError):  # reads as what the document is
 
 
 @dataclass(slots=True)
-class _Node:
+class Node:
     """One step of the paths: the slot that ends here and how early its path was named, or the fields below it."""
 
     slot: str = ""
     rank: int = 0
     is_list: bool = False
     kind: Any = None
-    steps: dict[str, _Node] = field(default_factory=dict)
+    steps: dict[str, Node] = field(default_factory=dict)
 
 
 class FieldReader:
     """Reads the slots of one set of paths. Made once, kept for the life of the process."""
 
     def __init__(self, paths: Mapping[str, tuple[str, ...]]) -> None:
-        self._root = _Node()
+        self.root = Node()
         for slot, alternatives in paths.items():
             for rank, path in enumerate(alternatives):
-                _plant(self._root, slot, rank, path)
-        _give_type(self._root)
-        self._one: msgspec.json.Decoder[Any] = msgspec.json.Decoder(self._root.kind)
-        self._many: msgspec.json.Decoder[list[Any]] = msgspec.json.Decoder(GenericAlias(list, (self._root.kind,)))
+                _plant(self.root, slot, rank, path)
+        _give_type(self.root)
+        self.one: msgspec.json.Decoder[Any] = msgspec.json.Decoder(self.root.kind)
+        self._many: msgspec.json.Decoder[list[Any]] = msgspec.json.Decoder(GenericAlias(list, (self.root.kind,)))
 
     def read(self, document: bytes) -> Found:
         """The slots of one JSON object; none of a document that is no object. Raises NotJson."""
         found: Found = {}
         try:
-            _collect(self._root, self._one.decode(document), found, {})
+            return self.found_in(self.one.decode(document))
         except msgspec.ValidationError:
-            found.clear()
-            _read_slowly(self._root, _checked(document), found)
-        except _UNREADABLE as error:
+            _read_slowly(self.root, _checked(document), found)
+        except UNREADABLE as error:
             raise NotJson(type(error).__name__) from error
+        return found
+
+    def found_in(self, fields: dict[str, Any]) -> Found:
+        """The slots of a decoded object."""
+        found: Found = {}
+        _collect(self.root, fields, found, {})
         return found
 
     def read_list(self, document: bytes) -> list[Found]:
@@ -77,25 +82,25 @@ class FieldReader:
             raws = _items(_checked(document))
             founds: list[Found] = [{} for _ in raws]
             for raw, found in zip(raws, founds, strict=True):
-                _read_slowly(self._root, raw, found)
+                _read_slowly(self.root, raw, found)
             return founds
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             raise NotJson(type(error).__name__) from error
         founds = [{} for _ in items]
         for item, found in zip(items, founds, strict=True):
-            _collect(self._root, item, found, {})
+            _collect(self.root, item, found, {})
         return founds
 
 
-def _plant(root: _Node, slot: str, rank: int, path: str) -> None:
+def _plant(root: Node, slot: str, rank: int, path: str) -> None:
     node = root
     for step in path.split("."):
-        node = node.steps.setdefault(step.removesuffix("[]"), _Node())
+        node = node.steps.setdefault(step.removesuffix("[]"), Node())
         node.is_list = node.is_list or step.endswith("[]")
     node.slot, node.rank = slot, rank
 
 
-def _give_type(node: _Node) -> None:
+def _give_type(node: Node) -> None:
     """
     The msgspec type of a node: a leaf is anything, a text leaf stays raw, the rest are objects that may be null.
 
@@ -115,14 +120,14 @@ def _give_type(node: _Node) -> None:
 _typed_dict: Any = TypedDict
 
 
-def _field_type(child: _Node) -> Any:  # a type made at run time
+def _field_type(child: Node) -> Any:  # a type made at run time
     if child.slot:
         return child.kind
     optional = child.kind | None
     return GenericAlias(list, (optional,)) | None if child.is_list else optional
 
 
-def _collect(node: _Node, values: dict[str, Any], found: Found, ranks: dict[str, int]) -> None:
+def _collect(node: Node, values: dict[str, Any], found: Found, ranks: dict[str, int]) -> None:
     steps = node.steps
     for name, value in values.items():
         if value is None:
@@ -143,15 +148,15 @@ def _collect(node: _Node, values: dict[str, Any], found: Found, ranks: dict[str,
             ranks[slot] = child.rank
 
 
-def _read_slowly(root: _Node, document: msgspec.Raw, found: Found) -> None:
+def _read_slowly(root: Node, document: msgspec.Raw, found: Found) -> None:
     """Field by field. Raises NotJson where a field cannot be read at all."""
     try:
         _collect_slowly(root, document, found)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise NotJson(type(error).__name__) from error
 
 
-def _collect_slowly(node: _Node, document: msgspec.Raw, found: Found) -> None:
+def _collect_slowly(node: Node, document: msgspec.Raw, found: Found) -> None:
     try:
         members = msgspec.json.decode(document, type=dict[str, msgspec.Raw])
     except msgspec.ValidationError:
@@ -167,10 +172,16 @@ def _collect_slowly(node: _Node, document: msgspec.Raw, found: Found) -> None:
                 _collect_slowly(child, item, found)
 
 
-def _measure(raw: msgspec.Raw, found: Found) -> None:
-    """Add the text between the quotes; `null` is none."""
+def text_bytes_of(raw: msgspec.Raw) -> int:
+    """How much stands between the quotes; `null` is none."""
     size_bytes = len(raw) - 2
-    if size_bytes > 0 and not (size_bytes == 2 and bytes(raw) == b"null"):
+    return 0 if size_bytes < 0 or (size_bytes == 2 and bytes(raw) == b"null") else size_bytes
+
+
+def _measure(raw: msgspec.Raw, found: Found) -> None:
+    """Add the text."""
+    size_bytes = text_bytes_of(raw)
+    if size_bytes:
         found[TEXT] = found.get(TEXT, 0) + size_bytes
 
 
@@ -194,5 +205,5 @@ def _checked(document: bytes) -> msgspec.Raw:
     """The document, read to its end: a wrong type may have hidden that it is not JSON at all."""
     try:
         return msgspec.json.decode(document, type=msgspec.Raw)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise NotJson(type(error).__name__) from error

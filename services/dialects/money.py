@@ -42,28 +42,34 @@ class RateBook:
     def cost_nanodollars(
         self, gateway: Gateway, provider: str, model: str, usage: Usage, *, custom: Rate | None = None
     ) -> int | None:
+        """What the usage costs; `custom` is the client's own rate. None: not known."""
+        rate = custom or self.rate(gateway, provider, model, answered=usage.model)
+        return None if rate is None else cost_nanodollars(rate, usage)
+
+    def rate(self, gateway: Gateway, provider: str, model: str, *, answered: str = "") -> Rate | None:
         """
-        What the usage costs; `custom` is the client's own rate. None: not known.
+        The provider's rate for the model: the gateway's own before the catalogue's.
 
         The model that really answered is looked up before `model`, the one that was asked for: it may be an alias.
         """
-        rate = custom or self.rate(gateway, provider, usage.model) or self.rate(gateway, provider, model)
-        return None if rate is None else cost_nanodollars(rate, usage)
-
-    def rate(self, gateway: Gateway, provider: str, model: str) -> Rate | None:
-        """The provider's rate for the model: the gateway's own before the catalogue's."""
         listed = self._catalogue().get(provider)
         own = gateway.rates.get(provider)
-        key = (provider, model) if own is None else (gateway.account, gateway.name, provider, model)
+        key: tuple[str, ...] = (provider, model, answered)
+        if own is not None:
+            key += (gateway.account, gateway.name)
         known = self._memo.get(key)
         # As long as both are the same objects, what was found in them holds.
         if known is not None and known[0] is listed and known[1] is own:
             return known[2]
         if len(self._memo) >= _MEMO_ENTRIES_MAX:
             self._memo.clear()
-        found = find_rate(own or (), model) or find_rate(listed or (), model)
+        found = _find(own, listed, answered) or _find(own, listed, model)
         self._memo[key] = listed, own, found
         return found
+
+
+def _find(own: Rates | None, listed: Rates | None, model: str) -> Rate | None:
+    return find_rate(own or (), model) or find_rate(listed or (), model)
 
 
 def find_rate(rates: Rates, model: str) -> Rate | None:

@@ -13,9 +13,10 @@ import re
 
 import msgspec
 
-from services.dialects.fields import FieldReader, Found, NotJson
+from services.dialects.fields import Found, NotJson
 from services.dialects.formats import Format
 from services.dialects.paths import format_of, is_stream_path, model_in_path
+from services.dialects.shapes import ShapeReader, Values
 from services.dialects.text_size import text_size_bytes
 
 # How far into a form, or into a body of which only the beginning is here, a model's name is looked for.
@@ -48,6 +49,8 @@ _PATHS: dict[str, tuple[str, ...]] = {
     ),
     "answers": ("n", "generationConfig.candidateCount", "generation_config.candidate_count"),
 }
+
+_NOTHING: Values = (None,) * len(_PATHS)
 
 # These name the model in the path; a `model` in the body is at most an echo.
 _PATH_FIRST = frozenset({"google", "azure", "bedrock", "replicate"})
@@ -96,13 +99,16 @@ class RequestReader:
     """Reads requests. One for the life of the process: its decoder is made once."""
 
     def __init__(self) -> None:
-        self._fields = FieldReader(_PATHS)
+        self._fields = ShapeReader(_PATHS)
 
     def read(self, form: RequestForm, body: bytes, *, is_prefix: bool = False) -> RequestFacts:
         """The facts of a request. Never raises. `is_prefix`: the body streams, and these are only its first bytes."""
         is_whole = body and not (is_prefix or form.is_multipart)
-        found = self._read_whole(body) if is_whole else _found_in_beginning(body, form)
-        named, stream, most, answers = map(found.get, _PATHS)
+        try:
+            values = self._fields.read(body)[0] if is_whole else _found_in_beginning(body, form)
+        except NotJson:
+            values = _NOTHING
+        named, stream, most, answers = values
         model = form.path_model
         if named and type(named) is str and not (model and form.is_path_first):
             model = _bounded(named)
@@ -112,17 +118,12 @@ class RequestReader:
             most *= answers
         return RequestFacts(form.format, model, form.is_stream or stream is True, most, text_size_bytes(body))
 
-    def _read_whole(self, body: bytes) -> Found:
-        try:
-            return self._fields.read(body)
-        except NotJson:
-            return {}
 
-
-def _found_in_beginning(body: bytes, form: RequestForm) -> Found:
+def _found_in_beginning(body: bytes, form: RequestForm) -> Values:
     """What the beginning of a form, or of a body that streams, says."""
     beginning = body[:_LOOK_BYTES_MAX]
-    return _found_in_form(beginning) if form.is_multipart else _found_in_prefix(beginning)
+    found = _found_in_form(beginning) if form.is_multipart else _found_in_prefix(beginning)
+    return tuple(map(found.get, _PATHS))
 
 
 def _bounded(model: str) -> str:

@@ -15,6 +15,7 @@ import msgspec
 
 from services.dialects.fields import TEXT, FieldReader, Found
 from services.dialects.formats import Format, Paths
+from services.dialects.shapes import ShapeReader, Values, count_of
 
 INPUT: Final = "input"
 INPUT_BESIDE: Final = "input_beside"
@@ -26,9 +27,6 @@ TOTAL: Final = "total"
 _SAID: Final = (TEXT, "model", "error")
 COUNTS: Final = (INPUT, INPUT_BESIDE, OUTPUT, CACHE_READ, CACHE_WRITE, REASONING, TOTAL)
 
-# A count beyond this is nobody's token count.
-_COUNT_MAX: Final = 1_000_000_000_000
-
 # Work that has been accepted and goes on: this answer is not its bill.
 _PENDING: Final = frozenset({"starting", "processing", "queued", "in_progress"})
 
@@ -39,9 +37,9 @@ def event_reader(form: Format) -> FieldReader:
     return FieldReader(paths)
 
 
-def whole_reader(form: Format) -> FieldReader:
+def whole_reader(form: Format) -> ShapeReader:
     """Reads an answer in that format that is one document."""
-    return FieldReader(_paths(form, form.whole_text) | {"status": form.status})
+    return ShapeReader(_paths(form, form.whole_text) | {"status": form.status}, counts=COUNTS)
 
 
 def _paths(form: Format, text: Paths) -> dict[str, Paths]:
@@ -64,7 +62,8 @@ class Tally(msgspec.Struct):
     """Adds up one answer."""
 
     form: Format
-    counts: dict[str, int] = {}  # msgspec gives each its own
+    counts: list[int | None] = []  # msgspec gives each its own
+    """In the order of `COUNTS`; empty as long as there is none."""
     text_bytes: int = 0
     model: str = ""
     is_terminal_seen: bool = False
@@ -84,11 +83,19 @@ class Tally(msgspec.Struct):
             self.is_terminal_seen = self.is_terminal_seen or kind in self.form.terminal_types
             self.is_error = self.is_error or kind == "error"
 
-    def note_whole(self, found: Found) -> None:
-        """The one document."""
-        self._note_said(found)
-        if "status" in found:
-            status = found["status"]
+    def note_whole(self, values: Values, text_bytes: int) -> None:
+        """The one document, as its reader gives it."""
+        *counts, model, error, status = values
+        if self.counts:
+            self._note_counts(counts)
+        else:
+            self.counts = counts
+        self.text_bytes += text_bytes
+        if model and type(model) is str:
+            self.model = model
+        if error:
+            self.is_error = True
+        if status is not None:
             self.is_pending = type(status) is str and status in _PENDING
 
     def note_headers(self, headers: Mapping[bytes, bytes]) -> None:
@@ -97,10 +104,10 @@ class Tally(msgspec.Struct):
             for name in names:
                 text = headers.get(name, b"")
                 if text.isdigit() and len(text) <= 12:
-                    self.counts[slot] = int(text)
+                    self._note_counts([int(text) if each == slot else None for each in COUNTS])
 
     def _note_said(self, found: Found) -> None:
-        """What events and documents have both."""
+        """What an event has as documents have it."""
         text_bytes, model, error = map(found.get, _SAID)
         if text_bytes:
             self.text_bytes += text_bytes
@@ -108,9 +115,10 @@ class Tally(msgspec.Struct):
             self.model = model
         if error:
             self.is_error = True
-        for slot in found.keys() & COUNTS:
-            count = found[slot]
-            if type(count) is float and count.is_integer():
-                count = int(count)
-            if type(count) is int and 0 <= count <= _COUNT_MAX and (count or slot not in self.counts):
-                self.counts[slot] = count
+        if not found.keys().isdisjoint(COUNTS):
+            self._note_counts([count_of(found.get(slot)) for slot in COUNTS])
+
+    def _note_counts(self, counts: list[int | None]) -> None:
+        """The last count of each holds; one of 0 does not take the place of another."""
+        known = self.counts or [None] * len(COUNTS)
+        self.counts = [new if new or old is None else old for new, old in zip(counts, known, strict=True)]

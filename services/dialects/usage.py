@@ -31,12 +31,15 @@ from services.dialects.fields import FieldReader
 from services.dialects.formats import Format
 from services.dialects.ratios import RatioTable
 from services.dialects.request import RequestFacts
+from services.dialects.shapes import ShapeReader
 from services.dialects.tally import COUNTS, Tally, event_reader, whole_reader
 
 # The reader's own decoded copy of a coded answer ends here; what follows is estimated.
 DECODED_BYTES_MAX: Final = 67_108_864
 
 _ERROR_STATUS: Final = 400
+
+_NO_COUNTS: Final = (None,) * len(COUNTS)
 
 # Pairs of a format and a content type whose body is remembered, since the same few come again and again.
 _BODIES_MAX: Final = 256
@@ -67,7 +70,7 @@ class UsageReaders:
     def __init__(self, *, ratios: RatioTable | None = None) -> None:
         self.ratios = ratios if ratios is not None else RatioTable()
         self._event_readers: dict[str, FieldReader] = {}
-        self._whole_readers: dict[str, FieldReader] = {}
+        self._whole_readers: dict[str, ShapeReader] = {}
         self._bodies: dict[tuple[str, str], BodyMaker] = {}
 
     def open(
@@ -101,12 +104,16 @@ class UsageReaders:
         return make
 
     def _make(self, form: Format, framing: Framing) -> BodyMaker:
-        events = self._reader(self._event_readers, form, is_event=True)
+        events = self._event_readers.get(form.name)
+        if events is None:
+            events = self._event_readers[form.name] = event_reader(form)
         match framing:
             case "events":
                 return partial(EventsBody, reader=events)
             case "document":
-                whole = self._reader(self._whole_readers, form, is_event=False)
+                whole = self._whole_readers.get(form.name)
+                if whole is None:
+                    whole = self._whole_readers[form.name] = whole_reader(form)
                 return partial(DocumentBody, reader=whole, array_reader=events)
             case "lines":
                 return partial(LinesBody, reader=events)
@@ -116,12 +123,6 @@ class UsageReaders:
                 return _no_body
             case _:
                 assert_never(framing)
-
-    def _reader(self, known: dict[str, FieldReader], form: Format, *, is_event: bool) -> FieldReader:
-        reader = known.get(form.name)
-        if reader is None:
-            reader = known[form.name] = event_reader(form) if is_event else whole_reader(form)
-        return reader
 
 
 class UsageReader(msgspec.Struct):
@@ -176,20 +177,21 @@ class UsageReader(msgspec.Struct):
         if ratios is None or tally.is_pending or not tally.form.model_type:
             return Usage(model=tally.model, is_terminal_seen=tally.is_terminal_seen, is_error=tally.is_error)
         usage = counted_usage(tally)
-        if usage.tokens_in is None or usage.tokens_out is None:
+        tokens_in, tokens_out = usage.tokens_in, usage.tokens_out
+        if tokens_in is None or tokens_out is None:
             if tally.form.is_text and body is not None and self.facts.size_bytes:
                 return self._estimated(usage, ratios, body)
         elif tally.is_terminal_seen:
             ratios.learn(
                 self.facts.model or tally.model,
                 size_bytes=self.facts.size_bytes,
-                tokens_in=usage.tokens_in,
+                tokens_in=tokens_in,
                 text_bytes=tally.text_bytes,
-                tokens_out=usage.tokens_out - (usage.tokens_reasoning or 0),
+                tokens_out=tokens_out - (usage.tokens_reasoning or 0),
             )
         elif tally.form.is_text:
             seen = ratios.tokens_out(self.facts.model or tally.model, tally.text_bytes)
-            if seen > usage.tokens_out:
+            if seen > tokens_out:
                 # Cut off: what was counted before the end is less than what was said.
                 return msgspec.structs.replace(usage, tokens_out=seen, source="estimated")
         return usage
@@ -210,7 +212,7 @@ class UsageReader(msgspec.Struct):
 def counted_usage(tally: Tally) -> Usage:
     """The provider's counts in Narrows' meaning."""
     form = tally.form
-    tokens_in, beside, tokens_out, read, write, reasoning, total = map(tally.counts.get, COUNTS)
+    tokens_in, beside, tokens_out, read, write, reasoning, total = tally.counts or _NO_COUNTS
     if tokens_in is not None:
         if beside:
             tokens_in += beside

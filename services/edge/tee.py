@@ -8,6 +8,7 @@ copy is kept for the log. Nothing here delays or changes a byte.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import msgspec
 
@@ -39,6 +40,7 @@ _FACTS = msgspec.json.Decoder(Facts)
 _ENCODER = msgspec.json.Encoder()
 
 
+@lru_cache(maxsize=1024)  # an answer that is hit once is hit again
 def read_facts(text: str) -> Facts:
     """Facts of a stored answer; a format this version does not know gives empty ones."""
     try:

@@ -107,6 +107,16 @@ def test_the_model_that_answered_is_looked_up_before_the_one_asked_for() -> None
     assert book.cost_nanodollars(GATEWAY, "p", "unlisted", Usage(1, 0)) is None
 
 
+def test_what_one_model_that_answered_costs_is_not_taken_for_anothers() -> None:
+    book = RateBook(catalogue=lambda: {"p": (rate("dated", Tier(0, 3.0, 3.0)), rate("alias"))})
+
+    costs = [
+        book.cost_nanodollars(GATEWAY, "p", "alias", Usage(1, 0, model=answered)) for answered in ("dated", "", "dated")
+    ]
+
+    assert costs == [3_000, 1_000, 3_000]
+
+
 def test_new_rates_are_used_at_once() -> None:
     listed = {"p": (rate("m"),)}
     book = RateBook(catalogue=lambda: listed)

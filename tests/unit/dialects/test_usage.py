@@ -602,6 +602,16 @@ def test_the_ratios_of_a_request_and_of_its_answer_are_apart_and_move_by_a_tenth
     assert (ratios.tokens_in("m", 880), ratios.tokens_out("m", 200)) == (100, 100)
 
 
+def test_a_ratio_is_the_same_whenever_it_is_asked_for() -> None:
+    asked_often, asked_once = RatioTable(), RatioTable()
+    for text_bytes in range(100, 1_600, 10):
+        learn(asked_often, "m", text_bytes, 100)
+        asked_often.tokens_out("m", 1)
+        learn(asked_once, "m", text_bytes, 100)
+
+    assert asked_once.tokens_out("m", 1_000_000) == asked_often.tokens_out("m", 1_000_000)
+
+
 def test_what_opens_a_reader_is_remembered_and_bounded() -> None:
     readers = UsageReaders()
     for number in range(600):
