@@ -85,6 +85,8 @@ class Step(msgspec.Struct, frozen=True):
     timeouts: Timeouts
     key_alias: str
     """Alias of the stored key to inject; empty: the client brought its own, or none is stored."""
+    payload_bytes_max: int | None = None
+    """Of an answer's payload as it is logged; None: it is not."""
     form: StepForm | None = None
 
 

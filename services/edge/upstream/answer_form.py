@@ -90,11 +90,14 @@ class AnswerForm:
             and b":  " not in head
         )
 
+    def headers(self, lines: list[bytes]) -> list[tuple[bytes, bytes]]:
+        """What the parser would find in a head of this form."""
+        return list(zip(self._names, map(_slice_of, lines[1:], self._values), strict=False))
+
     def fill(self, answer: UpstreamAnswer, lines: list[bytes], body: bytes) -> None:
         """Make it the whole answer that these lines and this body are."""
         answer.status = self.status
         answer.reason = self.reason
-        answer.headers = list(zip(self._names, map(_slice_of, lines[1:], self._values), strict=False))
         answer.known_head = self, lines
         answer.is_finished = True
         if body:
