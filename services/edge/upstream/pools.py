@@ -65,10 +65,10 @@ class OriginPool:
     def release(self, connection: UpstreamConnection) -> None:
         """A connection that can be used again; idle, where nobody waits for any and there is nothing to note of it."""
         pools = self._pools
-        if connection.exchanges == 1 or pools.is_in_demand:
-            pools.release(self, connection)
-        else:
+        if connection.exchanges > 1 and not pools.is_in_demand:
             self.idle[connection] = None
+        else:
+            pools.release(self, connection)
 
     def forget(self, connection: UpstreamConnection) -> None:
         """A connection has closed. One that closed before it was ours is counted by whoever was opening it."""
