@@ -141,7 +141,7 @@ class Relay:
         if source.facts is not None or not step.facts.model_type:
             return None
         return self._readers.open(
-            _request_facts(exchange, step),
+            step.facts if exchange.received.reader is None else _streamed_facts(exchange, step),
             status=source.status,
             content_type=meaning.content_type,
             content_encoding=meaning.coding,
@@ -320,7 +320,7 @@ def _source_of(exchange: Exchange) -> tuple[Source, Step]:
     return exchange.attempted.source, exchange.attempted.step
 
 
-def _request_facts(exchange: Exchange, step: Step) -> RequestFacts:
+def _streamed_facts(exchange: Exchange, step: Step) -> RequestFacts:
     """What the request says of itself; by now a body that streams has told its size."""
     reader = exchange.received.reader
     if reader is None or reader.text_size is None:
