@@ -10,6 +10,8 @@ from __future__ import annotations
 import codecs
 from functools import lru_cache
 
+import msgspec
+
 from services.dialects.codings import decode_bounded
 
 _TEXT = ("application/json", "text/", "application/x-ndjson", "application/xml", "application/x-www-form-urlencoded")
@@ -41,38 +43,36 @@ def looks_like_text(payload: bytes) -> bool:
     return b"\0" not in beginning
 
 
-class Capture:
-    """The first `bytes_max` bytes of one payload."""
+class Capture(msgspec.Struct, eq=False):
+    """The first `bytes_max` bytes of one payload in this content coding."""
 
-    __slots__ = ("_bytes_max", "_coding", "_pieces", "_room_bytes", "is_cut")
-
-    def __init__(self, *, bytes_max: int, coding: str = "") -> None:
-        self._bytes_max = self._room_bytes = bytes_max
-        self._coding = coding
-        self._pieces: list[bytes] = []
-        self.is_cut = False
+    bytes_max: int
+    coding: str = ""
+    pieces: list[bytes] = []
+    kept_bytes: int = 0
+    is_cut: bool = False
 
     def add(self, piece: bytes) -> None:
         """The next bytes of the payload."""
-        room_bytes = self._room_bytes - len(piece)
-        if room_bytes >= 0:
-            self._room_bytes = room_bytes
-            self._pieces.append(piece)
+        kept_bytes = self.kept_bytes + len(piece)
+        if kept_bytes <= self.bytes_max:
+            self.kept_bytes = kept_bytes
+            self.pieces.append(piece)
         else:
-            self._pieces.append(piece[: self._room_bytes])
-            self._room_bytes = 0
+            self.pieces.append(piece[: self.bytes_max - self.kept_bytes])
+            self.kept_bytes = self.bytes_max
             self.is_cut = True
 
     def payload(self) -> tuple[str, bool]:
         """What was kept, as text, and whether it is cut; octets that are no UTF-8 are replaced."""
-        raw = b"".join(self._pieces)
-        if self._coding:
+        raw = b"".join(self.pieces)
+        if self.coding:
             raw = self._decoded(raw)
         return raw.decode("utf-8", "replace"), self.is_cut
 
     def _decoded(self, raw: bytes) -> bytes:
-        if self._coding == "identity":
+        if self.coding == "identity":
             return raw
-        decoded = decode_bounded(raw, self._coding, bytes_max=self._bytes_max)
-        self.is_cut = self.is_cut or len(decoded) >= self._bytes_max
+        decoded = decode_bounded(raw, self.coding, bytes_max=self.bytes_max)
+        self.is_cut = self.is_cut or len(decoded) >= self.bytes_max
         return decoded

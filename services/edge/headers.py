@@ -13,19 +13,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from operator import itemgetter
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from services.edge.answers.cacheable import is_cacheable
+from services.edge.answers.cacheable import is_cacheable, replayed_headers
 from services.edge.capture import content_type_of
 from services.edge.port.reply import status_line
 
 if TYPE_CHECKING:
     from services.edge.upstream.answer_form import KnownHead
-
-T = TypeVar("T")
 
 Pairs = Sequence[tuple[bytes, bytes]]
 StoredPairs = tuple[tuple[bytes, bytes], ...]
@@ -54,6 +53,7 @@ _NAME_REMEMBERED_BYTES_MAX = 64
 _STORED_HEADS_REMEMBERED_MAX = 256
 _STORED_HEAD_REMEMBERED_BYTES_MAX = 4096
 
+_slice_of: Callable[[bytes, slice], bytes] = bytes.__getitem__
 _TRACE_IDS = re.compile(r"(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}")
 
 Fate = Literal["pass", "note", "drop", "option", "connection", "cookie", "trace"]
@@ -179,25 +179,32 @@ class Meaning(msgspec.Struct, frozen=True):
 
 
 class Kept(msgspec.Struct, frozen=True):
-    """What goes back of an answer's head: `beginning` are the status line and the headers in `pairs`, as they came."""
+    """
+    What goes back of an answer's head: `beginning` are the status line and the headers, as they came. `stored` gives
+    those of them that are stored with it.
+    """
 
-    pairs: Pairs
     beginning: bytes
     meaning: Meaning
+    stored: Callable[[], StoredPairs]
 
 
 class KeptForm:
     """What goes back of every head with one form. An answer of that form costs no look at its headers."""
 
-    __slots__ = ("lines_of", "meaning", "pairs_of")
+    __slots__ = ("_names", "_stored_of", "_values", "lines_of", "meaning")
 
-    def __init__(self, kept: Kept, headers: Pairs) -> None:
-        self.meaning = kept.meaning
-        names = {name for name, _ in kept.pairs}
-        places = [at for at, (name, _) in enumerate(headers) if name in names]
-        self.pairs_of: Callable[[Pairs], Pairs] = _picking(places)
+    def __init__(self, meaning: Meaning, kept: Pairs, stored: StoredPairs, headers: Pairs) -> None:
+        self.meaning = meaning
         # Lines have the status line before the headers and an empty piece behind them, which ends the last line.
-        self.lines_of: Callable[[Sequence[bytes]], Sequence[bytes]] = _picking([0, *(at + 1 for at in places), -1])
+        self.lines_of = _picking([0, *_places(kept, headers), -1])
+        self._stored_of = _picking(_places(stored, headers))
+        self._names = [name for name, _ in stored]
+        self._values = [slice(len(name) + 2, None) for name in self._names]
+
+    def stored(self, lines: Sequence[bytes]) -> StoredPairs:
+        """The headers that are stored with an answer of this form."""
+        return tuple(zip(self._names, map(_slice_of, self._stored_of(lines), self._values), strict=True))
 
 
 class AnswerHeaders:
@@ -207,19 +214,24 @@ class AnswerHeaders:
         self._fates = _Fates(_answer_fate)
         self._remembered: dict[tuple[int, StoredPairs], Kept] = {}
 
-    def keep(self, status: int, reason: bytes, headers: Pairs, known: KnownHead | None = None) -> Kept:
+    def keep(self, status: int, reason: bytes, headers: Pairs) -> Kept:
         """
         All but hop-by-hop headers, those that `Connection` names, and `cf-aig-*`, which only this gateway may say.
         """
-        if known is not None:
-            form, lines = known
-            kept_form = form.kept
-            if kept_form is None:
-                kept_form = form.kept = KeptForm(self._sort(status, reason, headers), headers)
-            return Kept(kept_form.pairs_of(headers), b"\r\n".join(kept_form.lines_of(lines)), kept_form.meaning)
         if isinstance(headers, tuple):
             return self._stored(status, headers)
         return self._sort(status, reason, headers)
+
+    def keep_known(self, known: KnownHead) -> Kept:
+        """The same of a head whose form is known."""
+        form, lines = known
+        kept = form.kept
+        if kept is None:
+            headers = form.headers(lines)
+            pairs, noted = self._passing(headers)
+            meaning = _meaning(form.status, pairs, noted)
+            kept = form.kept = KeptForm(meaning, pairs, replayed_headers(pairs), headers)
+        return Kept(b"\r\n".join(kept.lines_of(lines)), kept.meaning, partial(kept.stored, lines))
 
     def _stored(self, status: int, headers: StoredPairs) -> Kept:
         """Of a stored answer, whose head comes again with each hit. Reasons are not stored."""
@@ -233,6 +245,12 @@ class AnswerHeaders:
         return kept
 
     def _sort(self, status: int, reason: bytes, headers: Pairs) -> Kept:
+        pairs, noted = self._passing(headers)
+        lines = [status_line(status, reason), *map(b"%b: %b\r\n".__mod__, pairs)]
+        return Kept(b"".join(lines), _meaning(status, pairs, noted), partial(replayed_headers, pairs))
+
+    def _passing(self, headers: Pairs) -> tuple[Pairs, Noted]:
+        """What goes back, and what is looked at of it."""
         fates = self._fates
         pairs: list[tuple[bytes, bytes]] = []
         noted: Noted = {}
@@ -248,8 +266,7 @@ class AnswerHeaders:
                 named = connection_names(pair[1], named)
         if named:
             _drop(pairs, noted, named)
-        lines = [status_line(status, reason), *map(b"%b: %b\r\n".__mod__, pairs)]
-        return Kept(pairs, b"".join(lines), _meaning(status, pairs, noted))
+        return pairs, noted
 
 
 def _meaning(status: int, pairs: Pairs, noted: Noted) -> Meaning:
@@ -260,11 +277,17 @@ def _meaning(status: int, pairs: Pairs, noted: Noted) -> Meaning:
     return Meaning(content_type, is_text, coding, is_coded, has_length, is_cacheable(status, pairs))
 
 
-def _picking(places: Sequence[int]) -> Callable[[Sequence[T]], Sequence[T]]:
-    """Takes the items at these places out of a sequence."""
+def _places(some: Pairs, headers: Pairs) -> list[int]:
+    """In which lines of a head these headers stand; all of one name have the same fate."""
+    names = {name for name, _ in some}
+    return [at for at, (name, _) in enumerate(headers, 1) if name in names]
+
+
+def _picking(places: Sequence[int]) -> Callable[[Sequence[bytes]], Sequence[bytes]]:
+    """Takes the lines at these places out of a head."""
     if len(places) > 1:
         return itemgetter(*places)
-    return lambda items: [items[at] for at in places]
+    return lambda lines: [lines[at] for at in places]
 
 
 def _answer_fate(name: bytes) -> tuple[Fate, str]:

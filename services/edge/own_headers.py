@@ -7,12 +7,18 @@ shown apart, so that the overhead can be read off every answer.
 
 from __future__ import annotations
 
-from functools import lru_cache
 from operator import sub
+from typing import TYPE_CHECKING
 
 from services.edge.exchange import Exchange
 from services.edge.plan import Step
-from services.edge.stages.admit import limit_headers
+from services.edge.stages.admit import limit_figures, limit_headers, limit_lines
+
+if TYPE_CHECKING:
+    from services.edge.plan import Said
+
+OWN_LINES_MAX = 16
+"""Remembered for one request head: one for each model, cache status and set of limits that applied."""
 
 _MARKED = ("resolve", "receive", "admit", "recall")
 _TIMINGS = tuple(
@@ -26,16 +32,47 @@ _END = "\r\n"
 
 def own_headers(exchange: Exchange, step: Step, now_s: float) -> bytes:
     """Header lines of an answer, each with its line end. `step`: who answered."""
-    event_id = step.options.event_id
-    version, status = exchange.resolved.snapshot.version, exchange.recalled.status
-    lines = _form(step.index, step.provider.name, step.facts.model, version, status) % (
+    admitted, arrived_s, wait_s = exchange.admitted, exchange.arrival.arrived_s, exchange.provider_wait_s
+    is_refused_in_part = admitted.refused is not None or bool(admitted.returned)
+    form, rules = step.form, () if is_refused_in_part else admitted.rules
+    said = step.facts.model, exchange.recalled.status, rules
+    known = form.own_lines.get(said) if form is not None else None
+    resolve_s, receive_s, admit_s, recall_s = exchange.marks_s
+    lines = (known or _learn(exchange, step, said)) % (
         exchange.log_id,
-        *_spent_ms(exchange, now_s),
-        _event_line(event_id) if event_id else "",
+        (resolve_s - arrived_s) * 1000,
+        (receive_s - resolve_s) * 1000,
+        (admit_s - receive_s) * 1000,
+        (recall_s - admit_s) * 1000,
+        wait_s * 1000,
+        (now_s - arrived_s - wait_s) * 1000,
         _degraded_line(exchange) if exchange.degraded else "",
-        limit_headers(exchange.admitted),
+        *(limit_figures(admitted) if rules else ()),
     )
+    if is_refused_in_part:
+        lines += limit_headers(admitted)
     return lines.encode("utf-8", "surrogateescape")
+
+
+def _learn(exchange: Exchange, step: Step, said: Said) -> str:
+    """The lines of an answer that went through every stage, with places for what each answer has of its own."""
+    model, cache_status, rules = said
+    event_id = step.options.event_id
+    is_plain = model.isascii() and model.isprintable()
+    fixed = (
+        f"cf-aig-step: {step.index}\r\ncf-aig-provider: {step.provider.name}\r\n",
+        f"cf-aig-model: {model}\r\n" if model and is_plain else "",
+        _event_line(event_id) if event_id else "",
+        f"cf-aig-config-version: {exchange.resolved.snapshot.version}\r\ncf-aig-cache-status: {cache_status}\r\n",
+    )
+    beginning = "".join(fixed).replace("%", "%%")
+    lines = f"cf-aig-log-id: %s\r\n{_TIMINGS[-1]}{beginning}%s{limit_lines(rules) if rules else ''}"
+    if step.form is not None:
+        known = step.form.own_lines
+        if len(known) >= OWN_LINES_MAX:
+            known.clear()
+        known[said] = lines
+    return lines
 
 
 def refusal_headers(exchange: Exchange, now_s: float) -> bytes:
@@ -61,19 +98,6 @@ def _event_line(event_id: str) -> str:
 
 def _degraded_line(exchange: Exchange) -> str:
     return f"cf-aig-degraded: {','.join(exchange.degraded)}\r\n"
-
-
-@lru_cache(maxsize=1024)  # the same models answer again and again
-def _form(index: int, provider: str, model: str, version: str, cache_status: str) -> str:
-    """All lines of an answer that went through every stage, with places for what each answer has of its own."""
-    is_plain = model.isascii() and model.isprintable()
-    fixed = (
-        f"cf-aig-step: {index}\r\ncf-aig-provider: {provider}\r\n",
-        f"cf-aig-model: {model}\r\n" if model and is_plain else "",
-        f"cf-aig-config-version: {version}\r\ncf-aig-cache-status: {cache_status}\r\n",
-    )
-    step, named, ending = (lines.replace("%", "%%") for lines in fixed)
-    return f"cf-aig-log-id: %s\r\n{_TIMINGS[-1]}{step}{named}%s{ending}%s%s"
 
 
 def server_timing(exchange: Exchange, now_s: float) -> str:

@@ -107,7 +107,8 @@ class Pipeline:
                 # A request that fills the cache goes on without its client if others wait for the answer.
                 connection.others = exchange.recalled.recall
                 await stages.attempter.attempt(exchange)
-            await stages.relay.relay(exchange)
+            if (waiting := stages.relay.relay(exchange)) is not None:
+                await waiting
         except NarrowsError as refused:
             error = refused
         except ConnectionError:

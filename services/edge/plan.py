@@ -22,6 +22,10 @@ from services.edge.upstream.origin import Origin
 if TYPE_CHECKING:
     from services.edge.answers.key import KeySeed
     from services.edge.likeness import Ending, Likeness
+    from services.edge.stages.admit import Rule
+
+    Said = tuple[str, str, tuple[Rule, ...]]
+    """What our own lines on an answer depend on, beside the head: the model, the cache status, the limits."""
 
 Surface = Literal["native", "universal", "unified", "websocket"]
 
@@ -42,10 +46,11 @@ class StepForm:
     What requests with the same head have in common as a step: the step without its body, and what is made of it once.
 
     `ttl_s`: how long answers are stored, where the body does not matter to it. `lines`: the request's head for the
-    provider, before and after the digits of its length. `likenesses`: by how the requests ended.
+    provider, before and after the digits of its length. `likenesses`: by how the requests ended. `own_lines`: what the
+    gateway says on an answer, with places for what each has of its own.
     """
 
-    __slots__ = ("likenesses", "lines", "request", "seed", "step", "ttl_s")
+    __slots__ = ("likenesses", "lines", "own_lines", "request", "seed", "step", "ttl_s")
 
     def __init__(self, step: Step, request: RequestForm) -> None:
         self.step = step
@@ -54,6 +59,7 @@ class StepForm:
         self.ttl_s: int | None = None
         self.lines: tuple[bytes, bytes] | None = None
         self.likenesses: dict[Ending, Likeness] = {}
+        self.own_lines: dict[Said, str] = {}
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -79,6 +85,8 @@ class Step(msgspec.Struct, frozen=True):
     timeouts: Timeouts
     key_alias: str
     """Alias of the stored key to inject; empty: the client brought its own, or none is stored."""
+    payload_bytes_max: int | None = None
+    """Of an answer's payload as it is logged; None: it is not."""
     form: StepForm | None = None
 
 

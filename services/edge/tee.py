@@ -7,13 +7,12 @@ copy is kept for the log. Nothing here delays or changes a byte.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import lru_cache
 
 import msgspec
 
 from services.contracts.analytics.values import UsageSource
-from services.contracts.cache.values import Outcome
+from services.contracts.cache.values import HeaderPairs, Outcome
 from services.dialects.usage import Usage, UsageReader
 from services.edge.answers.recall import Recall
 from services.edge.capture import Capture
@@ -33,8 +32,8 @@ class Facts(msgspec.Struct, frozen=True):
     source: UsageSource = "none"
 
 
-Head = tuple[int, Sequence[tuple[bytes, bytes]], int]
-"""Status, headers and seconds to live."""
+Head = tuple[int, HeaderPairs, int]
+"""Status, headers to be stored, and seconds to live."""
 
 _FACTS = msgspec.json.Decoder(Facts)
 _ENCODER = msgspec.json.Encoder()
@@ -70,9 +69,9 @@ class Tee(msgspec.Struct, eq=False):
         if not kept.meaning.is_cacheable:
             self._end_fill(self.fill, "uncacheable")
         elif is_all_here:
-            self.held_head = status, kept.pairs, ttl_s
+            self.held_head = status, kept.stored(), ttl_s
         else:
-            self.fill.head(status, kept.pairs, ttl_s)
+            self.fill.head(status, kept.stored(), ttl_s)
 
     def piece(self, piece: bytes) -> None:
         """The next bytes of the body, as they came."""

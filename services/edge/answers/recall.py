@@ -27,6 +27,7 @@ from services.contracts.cache.values import (
     FillEnd,
     FillHead,
     FillWhole,
+    HeaderPairs,
     Hit,
     HitPart,
     Join,
@@ -40,7 +41,6 @@ from services.contracts.cache.values import (
     Watched,
 )
 from services.edge.answers.budget import Budget
-from services.edge.answers.cacheable import replayed_headers
 from services.edge.answers.held import Copy, Next, Unread
 from services.edge.answers.line import Line
 from services.edge.answers.near import NearCache
@@ -121,16 +121,14 @@ class Recall:
                     await self._changed()
         return unread.pop()
 
-    def whole(
-        self, status: int, headers: Sequence[tuple[bytes, bytes]], chunks: Sequence[bytes], ttl_s: int, facts: str
-    ) -> None:
+    def whole(self, status: int, headers: HeaderPairs, chunks: Sequence[bytes], ttl_s: int, facts: str) -> None:
         """
         The filler's answer, all of it: as `head`, `chunk` and `end` with a whole answer, said in one item if it fits.
 
         What it takes in a message is counted once, for the bounds, the near cache and the link.
         """
-        lookup, kept, replayed = self._lookup, tuple(filter(None, chunks)), replayed_headers(headers)
-        whole = FillWhole(self.call, status, replayed, kept, ttl_s, facts, lookup.traceparent)
+        lookup, kept = self._lookup, tuple(filter(None, chunks))
+        whole = FillWhole(self.call, status, headers, kept, ttl_s, facts, lookup.traceparent)
         size_bytes = whole_size_bytes(whole)
         is_one_item = size_bytes <= CHUNK_BYTES_MAX and size_bytes <= lookup.entry_bytes_max
         if not is_one_item or self.role != "filling" or self._head is not None:
@@ -139,15 +137,15 @@ class Recall:
                 self.chunk(chunk)
             self.end("whole", facts)
             return
-        self._desk.kept_near.put(lookup.key, Hit(0, status, replayed, kept, facts, ttl_s), size_bytes)
+        self._desk.kept_near.put(lookup.key, Hit(0, status, headers, kept, facts, ttl_s), size_bytes)
         self._say(whole, size_bytes)
         self._over()
 
-    def head(self, status: int, headers: Sequence[tuple[bytes, bytes]], ttl_s: int, facts: str = "") -> None:
-        """The filler's answer begins."""
+    def head(self, status: int, headers: HeaderPairs, ttl_s: int, facts: str = "") -> None:
+        """The filler's answer begins. `headers`: those of it that may be stored."""
         if self.role == "filling" and self._head is None:
             lookup = self._lookup
-            self._head = FillHead(self.call, status, replayed_headers(headers), ttl_s, facts, lookup.traceparent)
+            self._head = FillHead(self.call, status, headers, ttl_s, facts, lookup.traceparent)
             self._copy = Copy(self._desk.held, bytes_max=lookup.entry_bytes_max)
             self._unsaid = []
             self._said_at_s = self._desk.now_s()

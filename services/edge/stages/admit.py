@@ -13,7 +13,7 @@ Hazard: a spent unit is reported only when the request's head has gone to a prov
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from itertools import chain
@@ -311,7 +311,12 @@ def limit_headers(admitted: Admitted) -> str:
         return _headers_of_refused(admitted)
     if not admitted.rules:
         return ""
-    return _lines(admitted.rules) % tuple(chain.from_iterable(map(_FIGURES, admitted.leases)))
+    return limit_lines(admitted.rules) % tuple(limit_figures(admitted))
+
+
+def limit_figures(admitted: Admitted) -> Iterable[float]:
+    """What stands in the places of the lines under `admitted.rules`."""
+    return chain.from_iterable(map(_FIGURES, admitted.leases))
 
 
 def _headers_of_refused(admitted: Admitted) -> str:
@@ -325,18 +330,18 @@ def _headers_of_refused(admitted: Admitted) -> str:
     if refused is not None:
         shown.append(refused)
     figures = chain.from_iterable(_FIGURES(each) for _, each in shown)
-    return _lines(tuple(rule for rule, _ in shown)) % tuple(figures)
+    return limit_lines(tuple(rule for rule, _ in shown)) % tuple(figures)
 
 
 @lru_cache(maxsize=_GATEWAYS_REMEMBERED_MAX)
 def _lines_of_one(rule: Rule, reset_s: int) -> str:
     """The headers under one limit that is used up: the same for everybody within a second."""
-    return _lines((rule,)) % (0, reset_s)
+    return limit_lines((rule,)) % (0, reset_s)
 
 
 @lru_cache(maxsize=_GATEWAYS_REMEMBERED_MAX)
-def _lines(rules: tuple[Rule, ...]) -> str:
-    """The headers without their numbers."""
+def limit_lines(rules: tuple[Rule, ...]) -> str:
+    """The headers under these rules, with places for their numbers."""
     policies = ", ".join(rule.policy for rule in rules)
     items = ", ".join(rule.item for rule in rules)
     return f"RateLimit-Policy: {policies}\r\nRateLimit: {items}\r\n"

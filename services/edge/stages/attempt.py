@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable
 from functools import partial
 
 import msgspec
@@ -72,9 +73,26 @@ class Attempter:
         self._admission = admission
         self._tracer = tracer
 
-    async def attempt(self, exchange: Exchange) -> None:
-        """Writes `attempted`. Raises UpstreamError, KeyUnavailable, LimitExceeded, ...: the last step's failure."""
+    def attempt(self, exchange: Exchange) -> Awaitable[None]:
+        """
+        Gives what is to be awaited. It writes `attempted`; it raises UpstreamError, KeyUnavailable, LimitExceeded, ...:
+        the last step's failure.
+        """
         plan = exchange.received.plan
+        if len(plan) == 1 and plan[0].retries.attempts_max <= 1:
+            return self._try_only(exchange, plan[0])
+        return self._walk(exchange, plan)
+
+    async def _try_only(self, exchange: Exchange, step: Step) -> None:
+        """Most plans: one step, tried once."""
+        exchange.attempts += 1
+        given = await self._try_once(exchange, step, is_final=True)
+        if not isinstance(given, UpstreamAnswer):
+            raise given
+        exchange.attempted = Attempted(step, given)
+
+    async def _walk(self, exchange: Exchange, plan: Plan) -> None:
+        """Try the steps in their order, each as often as it may be."""
         if len(plan) > 1:
             plan = self._in_order(plan)
         failure: NarrowsError | None = None
@@ -152,15 +170,19 @@ class Attempter:
 
     def _request(self, exchange: Exchange, step: Step, span: Span | None) -> UpstreamRequest:
         body, timeouts = step.body, step.timeouts
-        return UpstreamRequest(
-            step.origin,
-            step.method.encode(),
-            request_head(
+        if span is None and not step.key_alias:
+            head = request_head(step)
+        else:
+            head = request_head(
                 step,
                 stored_key=self._stored_key(exchange, step) if step.key_alias else "",
                 traceparent=span.traceparent if span is not None else "",
-            ),
-            ChunkedBody(body.pieces, body.length_bytes) if isinstance(body, StreamedBody) else body,
+            )
+        return UpstreamRequest(
+            step.origin,
+            step.method.encode(),
+            head,
+            body if isinstance(body, bytes) else ChunkedBody(body.pieces, body.length_bytes),
             timeouts.connect_ms / 1000,
             timeouts.idle_ms / 1000,
             partial(self._admission.confirm, exchange.admitted),
@@ -191,12 +213,11 @@ class Attempter:
 
     def _report(self, step: Step, given: Given | None, span: Span | None) -> None:
         """Tell the router, unless the client left meanwhile, and close the attempt's span."""
-        status = given.status if isinstance(given, UpstreamAnswer) else None
-        if status is not None or is_the_providers(given):
-            is_success = status is not None and status not in _HEALTH_FAILURES
-            traceparent = span.traceparent if span is not None else ""
-            self._configuration.report(Outcome(step.watched, is_success, 1, traceparent))
+        is_success = isinstance(given, UpstreamAnswer) and given.status not in _HEALTH_FAILURES
+        if is_success or isinstance(given, UpstreamAnswer) or is_the_providers(given):
+            self._configuration.report(Outcome(step.watched, is_success, 1, "" if span is None else span.traceparent))
         if span is not None:
+            status = given.status if isinstance(given, UpstreamAnswer) else None
             end_attempt(span, status=status, error=given if isinstance(given, NarrowsError) else None)
 
 

@@ -12,6 +12,7 @@ in its own protocol, where the coding lets us write one, and the connection clos
 from __future__ import annotations
 
 import time
+from collections.abc import Awaitable
 from typing import Literal
 
 import msgspec
@@ -28,7 +29,6 @@ from services.edge.heads import connection_line
 from services.edge.own_headers import own_headers
 from services.edge.plan import Step
 from services.edge.port.reply import Reply
-from services.edge.record import are_payloads_kept
 from services.edge.source import Source
 from services.edge.tee import Facts, Tee, read_facts
 from services.kit.errors import StreamBroken, StreamStalled
@@ -85,40 +85,53 @@ class Relay:
         self._answer_headers = answer_headers
         self._readers = readers
 
-    async def relay(self, exchange: Exchange) -> None:
-        """Writes `relayed`. Never raises for a broken answer; CancelledError when the client leaves."""
+    def relay(self, exchange: Exchange) -> Awaitable[None] | None:
+        """
+        Writes `relayed`, and gives what is to be awaited until it is complete; None when all was here and has left.
+
+        Never raises for a broken answer; what it gives raises CancelledError when the client leaves.
+        """
         source, step = _source_of(exchange)
         try:
             passage = self._begin(exchange, source, step)
-            relayed, reply, tee = exchange.relayed, exchange.reply, passage.tee
-            try:
-                state = passage.step()
-                if state != "done" or reply.is_slow:
-                    await _go_on(exchange, passage, state)
-                relayed.ended = "client_gone" if reply.is_gone else "done"
-            except StreamBroken as error:
-                relayed.ended = _break_off(reply, relayed, passage.framing, tee, error)
-            except (ConnectionError, TimeoutError):
-                reply.abort()
-            finally:
-                relayed.usage = tee.usage if relayed.ended == "done" else tee.finish(is_whole=False)
-                if source.facts is not None:
-                    relayed.facts = read_facts(source.facts)
-        finally:
-            if not source.is_finished:
-                source.abort()
+        except BaseException:
+            source.abort()
+            raise
+        if not source.is_finished:
+            return _pass_on(exchange, passage, None)
+        try:
+            passage.step()
+        except (StreamBroken, ConnectionError, TimeoutError) as error:
+            _end_badly(passage, error)
+            return None
+        except BaseException:
+            _complete(passage)
+            raise
+        if exchange.reply.is_slow:
+            return _pass_on(exchange, passage, "done")
+        _end(passage)
+        return None
 
     def _begin(self, exchange: Exchange, source: Source, step: Step) -> _Passage:
         """Writes `relayed`; all that the answer's pieces need on their way, and its head."""
-        status = source.status
-        kept = self._answer_headers.keep(status, source.reason, source.headers, source.known_head)
-        meaning = kept.meaning
-        capture = _capture(exchange, step, meaning.coding) if meaning.is_text else None
+        status, known, recalled, arrival = source.status, source.known_head, exchange.recalled, exchange.arrival
+        if known is not None:
+            kept = self._answer_headers.keep_known(known)
+        else:
+            kept = self._answer_headers.keep(status, source.reason, source.headers)
+        meaning, capture = kept.meaning, None
+        if meaning.is_text and step.payload_bytes_max is not None:
+            capture = Capture(step.payload_bytes_max, meaning.coding)
         now_s = time.monotonic()
         exchange.relayed = relayed = Relayed(step, status, meaning.content_type, now_s, meaning.is_coded, capture)
-        tee = Tee(self._reader(exchange, step, source, meaning), capture, _fill(exchange, step), step.provider.name)
-        tee.head(status, kept, exchange.recalled.ttl_s, is_all_here=source.is_finished)
-        framing = _framing(exchange, status, has_length=meaning.has_length)
+        fill = None if recalled.recall is None else _fill(exchange, recalled.recall, step)
+        tee = Tee(self._reader(exchange, step, source, meaning), capture, fill, step.provider.name)
+        if fill is not None:
+            tee.head(status, kept, recalled.ttl_s, is_all_here=source.is_finished)
+        if arrival.method == "HEAD" or status in _BODILESS:
+            framing = _WITHOUT_BODY
+        else:
+            framing = _BY_LENGTH if meaning.has_length else _without_length(exchange)
         own = own_headers(exchange, step, now_s)
         head = b"%b%b%b%b\r\n" % (kept.beginning, own, connection_line(exchange), framing.header)
         return _Passage(exchange.reply, relayed, source, tee, framing, head)
@@ -128,41 +141,28 @@ class Relay:
         if source.facts is not None or not step.facts.model_type:
             return None
         return self._readers.open(
-            _request_facts(exchange, step),
+            step.facts if exchange.received.reader is None else _streamed_facts(exchange, step),
             status=source.status,
             content_type=meaning.content_type,
             content_encoding=meaning.coding,
-            headers=source.headers,
+            headers=source.headers if step.facts.format.tokens.input_headers else (),
         )
 
 
-def _framing(exchange: Exchange, status: int, *, has_length: bool) -> Framing:
-    """How this body is framed: as it came where it has a length, in chunks, or by closing for who knows no chunks."""
-    if exchange.arrival.method == "HEAD" or status in _BODILESS:
-        return _WITHOUT_BODY
-    if has_length:
-        return _BY_LENGTH
+def _without_length(exchange: Exchange) -> Framing:
+    """How a body without a length is framed: in chunks, or by closing for who knows no chunks."""
     if not exchange.arrival.is_http_1_0:
         return _IN_CHUNKS
     exchange.reply.is_last = True
     return _BY_CLOSING
 
 
-def _fill(exchange: Exchange, step: Step) -> Recall | None:
+def _fill(exchange: Exchange, fill: Recall, step: Step) -> Recall | None:
     """The fill, if the first step answered."""
-    fill = exchange.recalled.recall
-    if fill is not None and step.index != exchange.received.plan[0].index:
+    if step.index != exchange.received.plan[0].index:
         fill.end("uncacheable")
         return None
     return fill
-
-
-def _capture(exchange: Exchange, step: Step, coding: str) -> Capture | None:
-    """Where a copy is kept, if this answer's payload belongs in the log."""
-    logs = exchange.resolved.gateway.logs
-    if not are_payloads_kept(logs, step.options):
-        return None
-    return Capture(bytes_max=logs.payload_bytes_max, coding=coding)
 
 
 class _Passage(msgspec.Struct, eq=False):
@@ -210,6 +210,46 @@ class _Passage(msgspec.Struct, eq=False):
             raise StreamBroken("the provider sent a malformed event")
         if not is_whole:
             raise StreamBroken("the provider closed the connection before the answer was whole")
+
+
+async def _pass_on(exchange: Exchange, passage: _Passage, state: State) -> None:
+    """An answer that is not all here, or that the client does not read as fast as it came, to its end."""
+    try:
+        await _go_on(exchange, passage, state)
+    except (StreamBroken, ConnectionError, TimeoutError) as error:
+        _end_badly(passage, error)
+    except BaseException:
+        _complete(passage)
+        raise
+    else:
+        _end(passage)
+
+
+def _end(passage: _Passage) -> None:
+    """The answer has come to its end, with its client or without."""
+    passage.relayed.ended = "client_gone" if passage.reply.is_gone else "done"
+    _complete(passage)
+
+
+def _end_badly(passage: _Passage, error: StreamBroken | OSError) -> None:
+    """The answer broke, or its client does not read."""
+    try:
+        if isinstance(error, StreamBroken):
+            passage.relayed.ended = _break_off(passage.reply, passage.relayed, passage.framing, passage.tee, error)
+        else:
+            passage.reply.abort()
+    finally:
+        _complete(passage)
+
+
+def _complete(passage: _Passage) -> None:
+    """Completes `relayed`. What has not come of the answer is not wanted any more."""
+    relayed, tee, source = passage.relayed, passage.tee, passage.source
+    relayed.usage = tee.usage if relayed.ended == "done" else tee.finish(is_whole=False)
+    if source.facts is not None:
+        relayed.facts = read_facts(source.facts)
+    if not source.is_finished:
+        source.abort()
 
 
 async def _go_on(exchange: Exchange, passage: _Passage, state: State) -> None:
@@ -280,7 +320,7 @@ def _source_of(exchange: Exchange) -> tuple[Source, Step]:
     return exchange.attempted.source, exchange.attempted.step
 
 
-def _request_facts(exchange: Exchange, step: Step) -> RequestFacts:
+def _streamed_facts(exchange: Exchange, step: Step) -> RequestFacts:
     """What the request says of itself; by now a body that streams has told its size."""
     reader = exchange.received.reader
     if reader is None or reader.text_size is None:

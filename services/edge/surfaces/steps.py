@@ -20,6 +20,7 @@ from services.dialects.target import has_dot_segment, resolve_target
 from services.edge.headers import HeaderSorter, Noted, noted_of
 from services.edge.options import Options, retries_of, timeouts_of
 from services.edge.plan import Step, StepForm, StreamedBody
+from services.edge.record import are_payloads_kept
 from services.edge.upstream.origin import Origin
 from services.kit.errors import Malformed
 
@@ -63,7 +64,7 @@ class StepBuilder:
     def form(self, draft: StepDraft, gateway: Gateway) -> StepForm:
         """All of the step but its body. Raises Malformed, UpstreamAddressRefused."""
         destination = self._destination(draft, gateway)
-        key_alias = _key_alias(draft)
+        key_alias, logs = _key_alias(draft), gateway.logs
         headers, noted = _headers(draft, is_key_stored=key_alias != "")
         request = request_form(
             draft.provider.dialect, draft.path, draft.noted.get("content-type", b"").decode("latin-1")
@@ -85,6 +86,7 @@ class StepBuilder:
             retries=retries_of(draft.options, gateway.retries),
             timeouts=timeouts_of(draft.options, gateway.timeouts),
             key_alias=key_alias,
+            payload_bytes_max=logs.payload_bytes_max if are_payloads_kept(logs, draft.options) else None,
         )
         return StepForm(step, request)
 

@@ -53,10 +53,10 @@ class UpstreamAnswer(msgspec.Struct, eq=False):
     line: Line | None
     status: int = 0
     reason: bytes = b""
-    headers: list[tuple[bytes, bytes]] = []
-    """As they came: order, case and duplicates."""
+    parsed_headers: list[tuple[bytes, bytes]] = []
+    """As they came; none of a known head."""
     known_head: KnownHead | None = None
-    """Of a head that was recognised instead of parsed."""
+    """A head that was recognised instead of parsed."""
     is_framed: bool = True
     """False: the body ends by closing, so that a cut cannot be told from its end."""
     is_finished: bool = False
@@ -74,6 +74,14 @@ class UpstreamAnswer(msgspec.Struct, eq=False):
     step: Callable[[], Any] | None = None
     """Whoever reads the answer step by step; `given` is what it waits for."""
     given: asyncio.Future[Any] | None = None
+
+    @property
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """As they came: order, case and duplicates."""
+        if self.known_head is None:
+            return self.parsed_headers
+        form, lines = self.known_head
+        return form.headers(lines)
 
     def take(self) -> list[bytes]:
         """What has come since, without waiting."""

@@ -45,6 +45,7 @@ _DECIDING = frozenset(
 )
 """Headers whose values somebody here decides by. Of the others only the names matter, or each value is looked at."""
 _BODILESS = frozenset((101, 204, 304))
+_is_begun_by: Callable[[bytes, bytes], bool] = bytes.startswith
 _slice_of: Callable[[bytes, slice], bytes] = bytes.__getitem__
 
 
@@ -52,6 +53,7 @@ class AnswerForm:
     """One kind of head. `kept`: what the edge makes of it, worked out once."""
 
     __slots__ = (
+        "_before_length",
         "_beginnings",
         "_controls_bytes",
         "_fixed",
@@ -74,31 +76,26 @@ class AnswerForm:
         self._beginnings = [lines[0], *(name + b": " for name in self._names), b""]
         self._values = [slice(len(name) + 2, None) for name in self._names]
         self._length_at = length_at
+        self._before_length = self._beginnings[length_at]
         self._controls_bytes = 2 * (len(lines) - 1)
         # The empty last piece is there so that these are two at least, and a tuple comes of them.
         self._fixed_of = itemgetter(*fixed, len(lines) - 1)
         self._fixed = self._fixed_of(lines)
 
-    def is_form_of(self, head: bytes, lines: list[bytes], body: bytes) -> bool:
+    def is_form_of(self, head: bytes, lines: list[bytes], size_bytes: int) -> bool:
         """Whether the parser would find the same in this answer, but for values that decide nothing."""
         return (
             self._fixed_of(lines) == self._fixed
-            and lines[self._length_at] == b"%b%d" % (self._beginnings[self._length_at], len(body))
-            and all(map(bytes.startswith, lines, self._beginnings))
-            and len(head.translate(None, _CONTROLS)) == len(head) - self._controls_bytes
+            and lines[self._length_at] == b"%b%d" % (self._before_length, size_bytes)
+            and all(map(_is_begun_by, lines, self._beginnings))
+            and len(head) - len(head.translate(None, _CONTROLS)) == self._controls_bytes
             and b" \r\n" not in head
             and b":  " not in head
         )
 
-    def fill(self, answer: UpstreamAnswer, lines: list[bytes], body: bytes) -> None:
-        """Make it the whole answer that these lines and this body are."""
-        answer.status = self.status
-        answer.reason = self.reason
-        answer.headers = list(zip(self._names, map(_slice_of, lines[1:], self._values), strict=False))
-        answer.known_head = self, lines
-        answer.is_finished = True
-        if body:
-            answer.parts.append(body)
+    def headers(self, lines: list[bytes]) -> list[tuple[bytes, bytes]]:
+        """What the parser would find in a head of this form."""
+        return list(zip(self._names, map(_slice_of, lines[1:], self._values), strict=False))
 
 
 KnownHead = tuple[AnswerForm, list[bytes]]
@@ -120,10 +117,15 @@ class AnswerForms:
         head = segment[: end + 2]
         lines = head.split(b"\r\n")
         form = self._forms.get(len(lines))
-        body = segment[end + 4 :]
-        if form is None or end < 0 or not form.is_form_of(head, lines, body):
+        size_bytes = len(segment) - end - 4
+        if form is None or end < 0 or not form.is_form_of(head, lines, size_bytes):
             return False
-        form.fill(answer, lines, body)
+        answer.status = form.status
+        answer.reason = form.reason
+        answer.known_head = form, lines
+        answer.is_finished = True
+        if size_bytes:
+            answer.parts.append(segment[end + 4 :])
         return True
 
     def learn(self, segment: bytes, answer: UpstreamAnswer) -> None:
@@ -140,5 +142,5 @@ class AnswerForms:
         if end < 0 or not answer.reason or not is_plain or b"transfer-encoding" in names or len(lines) > LINES_MAX:
             return
         form = AnswerForm(answer, lines, length_at=names.index(_LENGTH) + 1)
-        if form.is_form_of(segment[: end + 2], lines, segment[end + 4 :]):
+        if form.is_form_of(segment[: end + 2], lines, len(segment) - end - 4):
             self._forms[len(lines)] = form

@@ -233,7 +233,7 @@ class UpstreamConnection(asyncio.Protocol):
         request, reader, is_beginning = self._request, self._reader, not self._is_parsing
         if is_beginning:
             if request.method != b"HEAD" and self._forms.read(chunk, answer):
-                self._finish(is_reusable=True)
+                self._finish_known(answer)
                 answer.wake()
                 return
             self._is_parsing = True
@@ -313,6 +313,15 @@ class UpstreamConnection(asyncio.Protocol):
             self._keeper.release(self)
         else:
             self._transport.abort()
+
+    def _finish_known(self, answer: UpstreamAnswer) -> None:
+        """The proper end of an answer that nothing had come of before: then reading cannot have been paused."""
+        if self._upload is not None:
+            self._finish(is_reusable=True)
+            return
+        self._answer = answer.line = None
+        del self._request
+        self._keeper.release(self)
 
     def _end_by_close(self, answer: UpstreamAnswer, error: Exception | None) -> None:
         """The connection ended: before the head, at the end of an unframed body, or in the middle."""

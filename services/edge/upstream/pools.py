@@ -33,10 +33,23 @@ Gift = asyncio.Future[UpstreamConnection | None]
 class OriginPool:
     """The connections of one origin. `open_count` counts slots: connections being opened, busy and idle."""
 
-    __slots__ = ("_pools", "connections", "forms", "idle", "open_count", "rewrite", "route", "waiting")
+    __slots__ = (
+        "_age_s",
+        "_idle_s",
+        "_pools",
+        "connections",
+        "forms",
+        "idle",
+        "open_count",
+        "rewrite",
+        "route",
+        "waiting",
+    )
 
     def __init__(self, pools: ConnectionPools, route: Route) -> None:
         self._pools = pools
+        self._idle_s = pools.bounds.idle_s
+        self._age_s = pools.bounds.age_s
         self.route = route
         self.rewrite = route.rewrite
         self.forms = AnswerForms()
@@ -54,10 +67,10 @@ class OriginPool:
 
     def take(self, now_s: float) -> UpstreamConnection | None:
         """The warmest idle connection that still stands."""
-        bounds, idle = self._pools.bounds, self.idle
+        idle = self.idle
         while idle:
             connection = idle.popitem()[0]
-            if connection.is_usable(now_s, bounds.idle_s, bounds.age_s):
+            if connection.is_usable(now_s, self._idle_s, self._age_s):
                 return connection
             connection.abort()
         return None
@@ -65,10 +78,10 @@ class OriginPool:
     def release(self, connection: UpstreamConnection) -> None:
         """A connection that can be used again; idle, where nobody waits for any and there is nothing to note of it."""
         pools = self._pools
-        if connection.exchanges == 1 or pools.is_in_demand:
-            pools.release(self, connection)
-        else:
+        if connection.exchanges > 1 and not pools.is_in_demand:
             self.idle[connection] = None
+        else:
+            pools.release(self, connection)
 
     def forget(self, connection: UpstreamConnection) -> None:
         """A connection has closed. One that closed before it was ours is counted by whoever was opening it."""
@@ -93,12 +106,9 @@ class ConnectionPools:
         self._tickets = 0
         self._open_count = self._opened = self._waits = self._shed = 0
         self._closed: asyncio.Future[None] | None = None
-        self._sweep_timer = self._loop.call_later(_SWEEP_S, self._sweep_again)
-
-    @property
-    def is_in_demand(self) -> bool:
+        self.is_in_demand = False
         """A connection that becomes free may have to go to somebody, or must not stay."""
-        return bool(self._waiting) or self._closed is not None
+        self._sweep_timer = self._loop.call_later(_SWEEP_S, self._sweep_again)
 
     def find(self, origin: Origin) -> OriginPool:
         """The pool of an origin, made on first use. Raises UpstreamAddressRefused."""
@@ -179,6 +189,7 @@ class ConnectionPools:
         """End everything and wait until it has ended."""
         self._sweep_timer.cancel()
         self._closed = self._loop.create_future()
+        self.is_in_demand = True
         for pool in list(self._pools.values()):
             while (gift := self._next_gift(pool)) is not None:
                 gift.set_exception(Overloaded("the edge is stopping"))
@@ -217,6 +228,7 @@ class ConnectionPools:
         self._tickets += 1
         pool.waiting[gift] = self._tickets
         self._waiting[pool] = None
+        self.is_in_demand = True
         self._retire_one_for(pool)
         try:
             async with asyncio.timeout(self.bounds.wait_s):
@@ -252,6 +264,7 @@ class ConnectionPools:
         pool.waiting.pop(gift, None)
         if not pool.waiting:
             self._waiting.pop(pool, None)
+            self.is_in_demand = bool(self._waiting) or self._closed is not None
 
     def _claim_slot(self, pool: OriginPool) -> bool:
         if self._is_full() or self._is_pool_full(pool):

@@ -118,13 +118,13 @@ class AnswerReader:
     def on_header(self, name: bytes, value: bytes) -> None:
         answer = self._answer
         if not answer.status:
-            answer.headers.append((name, value))
+            answer.parsed_headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         answer = self._answer
-        if len(answer.headers) > HEADERS_MAX:
+        if len(answer.parsed_headers) > HEADERS_MAX:
             raise UpstreamProtocolError(f"the provider's answer has more than {HEADERS_MAX} headers")
-        if self._unproductive_bytes > HEAD_BYTES_MAX and _size_bytes(answer.headers) > HEAD_BYTES_MAX:
+        if self._unproductive_bytes > HEAD_BYTES_MAX and _size_bytes(answer.parsed_headers) > HEAD_BYTES_MAX:
             raise _head_too_large()
         status = self._parser.get_status_code()
         if status < 200 and status != 101:
@@ -152,7 +152,7 @@ class AnswerReader:
 
     def _is_framed(self, status: int) -> bool:
         """Whether the head says where the body ends. Refuses transfer codings that a relay would have to undo."""
-        for name, value in self._answer.headers:
+        for name, value in self._answer.parsed_headers:
             size = len(name)
             if size == 14 and name.lower() == b"content-length":
                 return True
@@ -168,7 +168,7 @@ class AnswerReader:
             raise UpstreamProtocolError(f"the provider answered with status {status}")
         if status not in _BODILESS_INTERIM and self._is_framed(status):
             raise UpstreamProtocolError(f"the provider's interim answer {status} has a body")
-        answer.headers = []
+        answer.parsed_headers = []
         answer.reason = b""
 
     def _upgrade(self, rest: bytes) -> None:
@@ -181,7 +181,7 @@ class AnswerReader:
         """The parser waits for a body that does not come, so a new one reads the next answer."""
         answer = self._answer
         if self._is_message_complete and not answer.parts:
-            if answer.status not in (204, 304) and _is_chunked(answer.headers):
+            if answer.status not in (204, 304) and _is_chunked(answer.parsed_headers):
                 self.is_reusable = False  # what completed it is a last chunk that a HEAD's answer does not have
             return
         if answer.parts or not _END_OF_HEAD.endswith(chunk[-len(_END_OF_HEAD) :]):

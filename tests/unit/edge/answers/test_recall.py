@@ -263,7 +263,7 @@ async def test_a_joiner_that_leaves_unread_gives_its_bytes_back(desk: Desk) -> N
 async def test_an_answer_that_is_all_there_is_said_in_one_item(desk: Desk) -> None:
     recall = begin(desk, Fill)
 
-    recall.whole(200, [(b"Set-Cookie", b"a=b"), *HEADERS], [b"a", b"", b"b"], 60, "f")
+    recall.whole(200, HEADERS, [b"a", b"", b"b"], 60, "f")
 
     assert desk.link.sent[1:] == [FillWhole(recall.call, 200, HEADERS, (b"a", b"b"), 60, "f")]
     assert desk.answers.near(KEY) == Hit(0, 200, HEADERS, (b"a", b"b"), "f", 60)
@@ -316,14 +316,6 @@ async def test_a_piece_too_long_for_one_message_is_said_in_several(desk: Desk) -
     recall.chunk(bytes(CHUNK_BYTES_MAX + 1))
 
     assert [len(item.chunks[0]) for item in desk.link.sent if isinstance(item, FillChunks)] == [CHUNK_BYTES_MAX, 1]
-
-
-async def test_cookies_and_connection_headers_are_not_stored(desk: Desk) -> None:
-    recall = begin(desk, Fill)
-
-    recall.head(200, [(b"Set-Cookie", b"a=b"), (b"Transfer-Encoding", b"chunked"), *HEADERS], 60)
-
-    assert desk.said(FillHead) == [FillHead(recall.call, 200, HEADERS, 60)]
 
 
 async def test_a_whole_end_without_a_head_is_no_answer(desk: Desk) -> None:
