@@ -21,20 +21,11 @@ ITEM_BYTES_MAX = MESSAGE_BYTES_MAX - 64 * 1024
 
 
 CROWD_ITEMS = 3
-CROWD_PAUSE_S = 0.002
-THRONG_ITEMS = 6
-THRONG_PAUSE_S = 0.005
+PAUSE_S = 0.002
 """
-When a message had this many urgent items, the next one leaves this much later. A message and its answer cost as much
-CPU as a dozen items, so in a crowd they share; alone, nobody ever waits.
+When a message had this many urgent items, the next one leaves this much later. A message costs as much CPU as a dozen
+items, so in a crowd they share; alone, nobody ever waits.
 """
-
-
-def pause_s(urgent_count: int) -> float:
-    """What is to pass after a message with so many urgent items."""
-    if urgent_count < CROWD_ITEMS:
-        return 0.0
-    return CROWD_PAUSE_S if urgent_count < THRONG_ITEMS else THRONG_PAUSE_S
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import Generic
 
 from services.kit.clock import Clock
-from services.kit.rpc.bounds import Bounds, pause_s
+from services.kit.rpc.bounds import CROWD_ITEMS, Bounds
 from services.kit.rpc.link import Conversation, In, Listener, Out
 from services.kit.rpc.outbox import Outbox
 from services.kit.rpc.outstanding import Outstanding
@@ -56,8 +56,8 @@ class ClientLink(Generic[Out, In]):
         self.is_standing = False
         self.is_closing = False
         self.probe_due = 0
-        self.pause_s = 0.0
-        """How long the next message waits for company, since the last one had many items that somebody waits for."""
+        self.is_crowded = False
+        """The last message had many items that somebody waits for."""
         self._urgent_count = 0
         self.wake = asyncio.Event()
         self._answers = conversation.answers
@@ -119,7 +119,7 @@ class ClientLink(Generic[Out, In]):
     def take(self) -> list[Out]:
         """The items of the next message."""
         self._hurry()
-        self.pause_s = pause_s(self._urgent_count)
+        self.is_crowded = self._urgent_count >= CROWD_ITEMS
         self._urgent_count = 0
         items = self._outbox.take()
         self._traffic.sent += len(items)

@@ -22,6 +22,7 @@ import grpc.aio
 from services.kit.clock import Clock
 from services.kit.names import Attribute
 from services.kit.rpc.backoff import Backoff
+from services.kit.rpc.bounds import PAUSE_S
 from services.kit.rpc.channel import ByteStream, open_stream
 from services.kit.rpc.client_link import ClientLink
 from services.kit.rpc.faults import error_of
@@ -140,8 +141,8 @@ class SupervisedStream(Generic[Out, In]):
                 finally:
                     if span is not None:
                         span.end()
-                if link.pause_s and not link.is_closing:
-                    await asyncio.sleep(link.pause_s)
+                if link.is_crowded and not link.is_closing:
+                    await asyncio.sleep(PAUSE_S)
             if link.is_closing:
                 return
             await link.wake.wait()
