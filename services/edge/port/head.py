@@ -86,16 +86,19 @@ class Head:
         if not after:
             return replace(self._request, head=self, body=b"") if segment == before else None
         head = b"%b%d%b" % (before, len(segment) - begin, after)
-        if len(head) != begin:
+        if len(head) != begin or len(segment) < begin:
             return self._resized(segment)
         return replace(self._request, head=self, body=segment[begin:]) if segment.startswith(head) else None
 
     def _resized(self, segment: bytes) -> Arrival | None:
         """The same where the length has more or fewer digits than the last one."""
         around = len(self._before) + len(self._after)
-        digits_max = len(b"%d" % (len(segment) - around))
+        rest_bytes = len(segment) - around
+        if rest_bytes <= 0:
+            return None
+        digits_max = len(b"%d" % rest_bytes)
         for digits in (digits_max, digits_max - 1):
-            if len(b"%d" % (len(segment) - around - digits)) == digits:
+            if len(b"%d" % (rest_bytes - digits)) == digits:
                 self._begin = around + digits
                 return self.again(segment)
         return None

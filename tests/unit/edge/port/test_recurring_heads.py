@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import pytest
 from aiohttp import HttpVersion11
 from aiohttp.http import RawRequestMessage
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
@@ -49,6 +49,8 @@ def body_of(arrival: Arrival | None) -> bytes | None:
 
 
 @given(st.lists(st.integers(0, 12_000), min_size=2, max_size=8))
+@example([0, 10, 0])
+@example([10, 0, 1, 0])
 def test_bodies_of_any_sizes_are_told_from_their_heads(sizes: list[int]) -> None:
     head = head_of(LINES.of(sizes[0], b"x" * sizes[0]))
 
