@@ -1,9 +1,8 @@
 """
-Heads: the first bytes of a request to a provider and of an answer to a client.
+Heads: the first bytes of a request to a provider, and what an answer to a client says of its connection.
 
-Both are built by joining what came, so order, case and duplicates survive. What is added stands in one place each: to a
-provider `Host`, the framing of a body whose own framing was hop-by-hop, a stored key and the attempt's trace; to a
-client the headers of docs/wire.md section 3.
+A request's head is built by joining what came, so order, case and duplicates survive. What is added stands in one
+place: `Host`, the framing of a body whose own framing was hop-by-hop, a stored key and the attempt's trace.
 """
 
 from __future__ import annotations
@@ -13,7 +12,6 @@ from collections.abc import Sequence
 from services.dialects.stored_key import key_header
 from services.edge.exchange import Exchange
 from services.edge.plan import Step, StreamedBody
-from services.edge.port.reply import status_line
 
 Pairs = Sequence[tuple[bytes, bytes]]
 
@@ -87,15 +85,3 @@ def connection_line(exchange: Exchange) -> bytes:
     if exchange.reply.decide():
         return b"Connection: close\r\n"
     return b"Connection: keep-alive\r\n" if exchange.arrival.is_http_1_0 else b""
-
-
-def answer_head(status: int, reason: bytes, headers: Pairs, *, own: bytes, framing: bytes) -> bytes:
-    """
-    The whole head of an answer. `own`: our header lines; `framing`: what the kept headers do not say about the body.
-    """
-    lines = [status_line(status, reason)]
-    lines.extend([b"%b: %b\r\n" % pair for pair in headers])
-    lines.append(own)
-    lines.append(framing)
-    lines.append(b"\r\n")
-    return b"".join(lines)

@@ -49,15 +49,6 @@ log_row: attrgetter[Columns] = attrgetter(
 """The row of an exchange that is settled: where its columns stand, in the order of `LogRow`."""
 
 
-def options_of(exchange: Exchange, step: Step | None) -> Options:
-    """The options that hold for this request: the answering step's, else the first one's, else the request's own."""
-    if step is not None:
-        return step.options
-    if exchange.has("received"):
-        return exchange.received.plan[0].options
-    return exchange.resolved.options if exchange.has("resolved") else NOTHING
-
-
 def is_row_kept(logs: Logs, options: Options) -> bool:
     """Whether the request belongs in the log."""
     return logs.is_collected if options.collect_log is None else options.collect_log
