@@ -64,6 +64,9 @@ _log = logging.getLogger("narrows")
 
 SERVICES = ("router", "limiter", "cache", "analytics")
 
+TRY_S_MAX = 2.0
+"""A starting edge waits for word of the services its requests may need; a service that gives none costs this."""
+
 
 class App:
     """One process: its settings, what all its modules share, and the table of the modules."""
@@ -284,10 +287,19 @@ class App:
     def _show_edge(self, edge: Edge) -> None:
         """What `/status` and `/readyz` say of this edge. A router in the same process knows best what is refused."""
         self.status.require("edge has a snapshot", lambda: edge.configuration.current is not None)
+        gives_up_at_s = self.clock.monotonic_s() + TRY_S_MAX
+        self.status.require(
+            "edge has tried its services", lambda: self._are_tried() or self.clock.monotonic_s() > gives_up_at_s
+        )
         self.status.add(StatusField.CONFIG_VERSION, lambda: edge.configuration.version)
         if "router" not in self.here:
             self.status.add(StatusField.REFUSALS, lambda: edge.configuration.refusals)
         self.status.add(StatusField.SPOOL, lambda: _spool_of(edge))
+
+    def _are_tried(self) -> bool:
+        """Each service that runs elsewhere is known to be up or down: the first requests find what is there."""
+        tried = self.dependencies.states()
+        return all(name in tried for name in ("limiter", "cache", "analytics") if name not in self.here)
 
     def _edge_settings(self) -> EdgeSettings:
         from services.edge.module import EdgeSettings

@@ -3,8 +3,8 @@ Status: what a process says of itself when asked, and whether it is ready for wo
 
 One per process. Modules add to it what only they know (`add(StatusField.SPOOL, ...)`) and name what they must have
 before they can work (`require("edge has a snapshot", ...)`). A process is ready when everything is open, every
-requirement is met and it is not stopping. The state of a dependency is shown and never counts: an edge serves
-without them.
+requirement is met and it is not stopping. The state of a dependency is shown and never counts, only whether it is
+known yet: an edge serves without them.
 """
 
 from __future__ import annotations
