@@ -253,6 +253,12 @@ class MetricName:
     STREAM_ITEMS: Final = Metric(
         "narrows_rpc_items_total", "counter", "Items of streams: sent, received or dropped.", ("dependency", "outcome")
     )
+    STREAM_MESSAGES: Final = Metric(
+        "narrows_rpc_messages_total",
+        "counter",
+        "Messages of streams that carried items: sent or received.",
+        ("dependency", "outcome"),
+    )
     DEPENDENCY_UP: Final = Metric("narrows_dependency_up", "gauge", "1: up, 0: down.", ("dependency",))
     SPANS: Final = Metric("narrows_spans_total", "counter", "Spans: exported or dropped.", ("outcome",))
 

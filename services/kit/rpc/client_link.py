@@ -30,11 +30,13 @@ from services.kit.rpc.ticker import Ticker
 
 @dataclass(slots=True)
 class Traffic:
-    """Items that were sent, received, and refused by `send`, of all links that share this."""
+    """Items that were sent, received, and refused by `send`, of all links that share this, and messages with items."""
 
     sent: int = 0
     received: int = 0
     dropped: int = 0
+    messages_sent: int = 0
+    messages_received: int = 0
 
 
 class ClientLink(Generic[Out, In]):
@@ -122,7 +124,9 @@ class ClientLink(Generic[Out, In]):
         self.is_crowded = self._urgent_count >= CROWD_ITEMS
         self._urgent_count = 0
         items = self._outbox.take()
-        self._traffic.sent += len(items)
+        if items:
+            self._traffic.sent += len(items)
+            self._traffic.messages_sent += 1
         return items
 
     def stand(self) -> None:
@@ -144,6 +148,7 @@ class ClientLink(Generic[Out, In]):
             self._rise()
         if items:
             self._traffic.received += len(items)
+            self._traffic.messages_received += 1
             self._listener.received(self, items)
 
     def broke(self) -> None:

@@ -136,6 +136,7 @@ class Replicas(Generic[Out, In]):
         if metrics is not None:
             metrics.gauge(MetricName.STREAMS).watch(self._count_streams)
             metrics.counter(MetricName.STREAM_ITEMS).watch(self._count_items)
+            metrics.counter(MetricName.STREAM_MESSAGES).watch(self._count_messages)
         self._settle()
         if self._target.names or self._caller.tls is not None:
             self._following = asyncio.create_task(self._follow(), name=f"replicas {self._conversation.method}")
@@ -265,6 +266,10 @@ class Replicas(Generic[Out, In]):
 
     def _count_items(self) -> dict[tuple[str, ...], float]:
         traffic = {"sent": self._traffic.sent, "received": self._traffic.received, "dropped": self._traffic.dropped}
+        return {(self._conversation.dependency, outcome): count for outcome, count in traffic.items()}
+
+    def _count_messages(self) -> dict[tuple[str, ...], float]:
+        traffic = {"sent": self._traffic.messages_sent, "received": self._traffic.messages_received}
         return {(self._conversation.dependency, outcome): count for outcome, count in traffic.items()}
 
     def _retire(self, replica: _Replica[Out, In]) -> None:

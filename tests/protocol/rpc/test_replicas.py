@@ -232,7 +232,7 @@ async def test_a_name_without_addresses_is_a_dependency_that_is_down(
     assert not dependencies.is_down("parrot")
 
 
-async def test_streams_and_items_are_counted(reach: Reach, owner: Owner, metrics: Metrics) -> None:
+async def test_streams_messages_and_items_are_counted(reach: Reach, owner: Owner, metrics: Metrics) -> None:
     links = await reach.links()
     link = links.any()
     assert link is not None
@@ -246,3 +246,4 @@ async def test_streams_and_items_are_counted(reach: Reach, owner: Owner, metrics
     assert f'{MetricName.STREAMS.name}{{dependency="parrot"}} 3.0' in text
     for outcome, count in (("sent", 2), ("received", 2), ("dropped", 1)):
         assert f'{MetricName.STREAM_ITEMS.name}{{dependency="parrot",outcome="{outcome}"}} {count}.0' in text
+    assert f'{MetricName.STREAM_MESSAGES.name}{{dependency="parrot",outcome="sent"}} 1.0' in text
