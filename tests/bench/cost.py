@@ -11,17 +11,16 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import statistics
 import subprocess
 import time
-import urllib.request
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from tests.bench.driver import GATEWAY_CPU, LOAD_CPU, cpu_s, is_taken, laid_out, load, pinned, rss_mib, wait_for_port
 from tests.harness.deployment import Apart
+from tests.harness.metrics import metric
 from tests.otlp_collector import Collector
 
 MOCK_PORT, NGINX_PORT = 9100, 9201
@@ -211,10 +210,7 @@ class Bench:
                 return stored
 
     def _metric(self, process: str, name: str, label: str) -> float:
-        with urllib.request.urlopen(f"http://{self._narrows.processes[process].health}/metrics", timeout=5) as answer:
-            text = answer.read().decode()
-        pattern = re.compile(rf"^{name}(\{{[^}}]*\}})? (\S+)$", re.MULTILINE)
-        return sum(float(value) for labels, value in pattern.findall(text) if label in (labels or ""))
+        return metric(self._narrows.processes[process], name, label)
 
     def _spawn(self, command: list[str], port: int) -> None:
         if is_taken(port):

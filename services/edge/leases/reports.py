@@ -1,9 +1,9 @@
 """
 Reports: totals on their way to the limiter.
 
-What changed is sent at the next tick and again every 50 ms until the limiter has acknowledged exactly these totals;
-then, or when the lease can no longer matter, it is forgotten. A report is small and says everything, so losing,
-doubling or reordering some of them changes nothing.
+What changed is sent at the tick after the next one, together with what has changed since, and again every 50 ms until
+the limiter has acknowledged exactly these totals; then, or when the lease can no longer matter, it is forgotten. A
+report is small and says everything, so losing, doubling or reordering some of them changes nothing.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ class Reports:
         self._changed: list[Lease] = []
         self._sent: dict[LeaseKey, Lease] = {}
         self._paused_until_s = 0.0
+        self._is_ripe = False
+        """What has changed was there at the last tick, too."""
 
     def __bool__(self) -> bool:
         return bool(self._changed or self._sent)
@@ -38,11 +40,13 @@ class Reports:
 
     def due(self, now_s: float) -> Iterator[Lease]:
         """Those to be sent now: the changed ones, and those sent 50 ms ago without an answer."""
-        for lease in self._changed:
+        changed = self._changed if self._is_ripe else []
+        self._changed = [] if self._is_ripe else self._changed
+        self._is_ripe = bool(self._changed)
+        for lease in changed:
             lease.is_noted = False
             if lease.totals() != lease.acknowledged and now_s < lease.dead_at_s:
                 yield self._send(lease, now_s)
-        self._changed.clear()
         if now_s < self._paused_until_s:
             return
         for lease in list(self._overdue(now_s)):

@@ -117,7 +117,7 @@ async def test_a_used_up_lease_is_closed_only_when_its_last_unit_is_confirmed(de
 
 async def test_a_report_is_repeated_every_50_ms_until_acknowledged(desk: Desk) -> None:
     desk.ledger.confirm(await desk.with_lease(1))
-    desk.pass_time(0.01)
+    desk.pass_time(0.02)
     desk.pass_time(0.1)
     assert desk.totals == [(1, 1, 0, True)] * 3
     desk.acknowledge()
@@ -127,13 +127,26 @@ async def test_a_report_is_repeated_every_50_ms_until_acknowledged(desk: Desk) -
     assert not desk.ledger.has_work
 
 
+async def test_changes_of_two_ticks_make_one_report(desk: Desk) -> None:
+    first = await desk.with_lease(3)
+    second = desk.spend_many(1)[0]
+    desk.ledger.confirm(first)
+    desk.pass_time(0.01)
+    before = list(desk.totals)
+    desk.ledger.confirm(second)
+    desk.pass_time(0.01)
+
+    assert before == []
+    assert desk.totals == [(1, 2, 0, False)]
+
+
 async def test_an_acknowledgement_of_older_totals_does_not_end_the_repetition(desk: Desk) -> None:
     first = await desk.with_lease(2)
     second = desk.spend_many(1)[0]
     desk.ledger.confirm(first)
-    desk.pass_time(0.01)
+    desk.pass_time(0.02)
     desk.ledger.confirm(second)
-    desk.pass_time(0.01)
+    desk.pass_time(0.02)
     desk.answer(ReportAck(BUCKET, 1, 1, 0, is_closed=False))
     desk.pass_time(0.06)
 
