@@ -316,6 +316,7 @@ class App:
             body_bytes_max=bounds.max_body_bytes,
             connections_max=bounds.max_connections,
             spool_bytes=bounds.spool_bytes,
+            near_bytes_max=bounds.near_cache_bytes,
             drain_s=bounds.drain_s,
             proxies=ProxyRules.parse(
                 https_proxy=upstream.https_proxy, http_proxy=upstream.http_proxy, no_proxy=upstream.no_proxy

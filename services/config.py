@@ -179,6 +179,12 @@ class Bounds:
     max_connections: int = setting(
         "NARROWS_MAX_CONNECTIONS", kinds.integer(lowest=1), 10_000, meaning="open connections of clients"
     )
+    near_cache_bytes: int = setting(
+        "NARROWS_NEAR_CACHE_BYTES",
+        kinds.size(),
+        16 * 1024**2,
+        meaning="answers that an edge keeps in its own memory, beside those of the cache service",
+    )
     spool_bytes: int = setting(
         "NARROWS_SPOOL_BYTES", kinds.size(), 1024**3, meaning="log rows on disk that analytics has not acknowledged"
     )

@@ -23,7 +23,7 @@ from services.contracts.router.values import Rate, Snapshot
 from services.dialects.money import RateBook
 from services.dialects.request import RequestReader
 from services.dialects.usage import UsageReaders
-from services.edge.answers.answers import Answers
+from services.edge.answers.answers import NEAR_BYTES_MAX, Answers
 from services.edge.configuration.configuration import Configuration, RouterLinks
 from services.edge.configuration.module import ConfigurationSettings, edge_configuration
 from services.edge.headers import AnswerHeaders, HeaderSorter
@@ -81,6 +81,8 @@ class EdgeSettings:
     """None: as documented."""
     pool_bounds: PoolBounds | None = None
     """Of connections to providers; None: as documented."""
+    near_bytes_max: int = NEAR_BYTES_MAX
+    """Of answers kept in this process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +170,7 @@ async def _open_parts(stack: AsyncExitStack, settings: EdgeSettings, links: Edge
     upstream = UpstreamClient(clock=context.clock, tls=tls, proxies=settings.proxies, bounds=settings.pool_bounds)
     await stack.enter_async_context(upstream)
     ledger = await stack.enter_async_context(_ledger(links, context, configuration))
-    answers = Answers(links=links.exchange, clock=context.clock)
+    answers = Answers(links=links.exchange, clock=context.clock, near_bytes_max=settings.near_bytes_max)
     links.exchange.listen(answers)
     stack.callback(answers.close)
     return _Parts(

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from services.config import TARGETS, Settings, Target, defaults_for, read_settings
+from services.edge.answers.answers import NEAR_BYTES_MAX
 from services.edge.upstream.bounds import PoolBounds
 from services.kit.errors import SettingsInvalid
 from services.kit.kinds import Address
@@ -13,6 +14,7 @@ NARROWS_DATA_ADDRESS NARROWS_ADMIN_ADDRESS NARROWS_ADMIN_TOKEN NARROWS_HEALTH_AD
 NARROWS_SIMULATOR_ADDRESS NARROWS_SIMULATOR NARROWS_RESOURCES NARROWS_REDIS_URL NARROWS_CLICKHOUSE_URL NARROWS_DATA_DIR
 NARROWS_ROUTER NARROWS_LIMITER NARROWS_CACHE NARROWS_ANALYTICS NARROWS_TLS_DIR NARROWS_SNAPSHOT_KEY
 NARROWS_BODY_MEMORY_BYTES NARROWS_MAX_BODY_BYTES NARROWS_MAX_CONNECTIONS NARROWS_SPOOL_BYTES NARROWS_DRAIN_S
+NARROWS_NEAR_CACHE_BYTES
 NARROWS_UPSTREAM_CA HTTPS_PROXY NO_PROXY NARROWS_PRIVATE_UPSTREAMS NARROWS_LOG_LEVEL NARROWS_LOG_FORMAT
 OTEL_EXPORTER_OTLP_ENDPOINT OTEL_TRACES_SAMPLER OTEL_TRACES_SAMPLER_ARG
 """.split()
@@ -71,6 +73,7 @@ def test_defaults_are_those_that_are_documented() -> None:
     assert settings.bounds.max_body_bytes == 25 * 1024 * 1024
     assert settings.bounds.max_connections == 10_000
     assert settings.bounds.spool_bytes == 1024 * 1024 * 1024
+    assert settings.bounds.near_cache_bytes == NEAR_BYTES_MAX
     assert settings.bounds.drain_s == 30
     assert str(settings.stores.data_dir) == ".narrows"
     assert settings.upstream.are_private_allowed is None

@@ -40,7 +40,7 @@ from services.kit.rpc.link import Link, Links
 
 LOOKUP_S_MAX = 0.1
 RECALLS_MAX = 65_536
-NEAR_BYTES_MAX = 64 * 1024 * 1024
+NEAR_BYTES_MAX = 16 * 1024 * 1024
 HELD_BYTES_MAX = 128 * 1024 * 1024
 """Answers under way that this edge holds for its near cache, or for joiners that read slowly."""
 LOOK_AFTER_EVERY_S = 0.02
