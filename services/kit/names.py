@@ -265,6 +265,7 @@ class MetricName:
     BUILD: Final = Metric("narrows_build_info", "gauge", "Always 1.", ("service", "version", "instance"))
     READY: Final = Metric("narrows_ready", "gauge", "1: ready, 0: not.", ("service",))
     LOOP_LAG: Final = Metric("narrows_loop_lag_seconds", "gauge", "How late the event loop was when it last looked.")
+    TASKS: Final = Metric("narrows_tasks", "gauge", "Asyncio tasks that have not ended.")
     OVERFLOWS: Final = Metric(
         "narrows_metric_overflows_total", "counter", "Label values counted under `other`.", ("metric",)
     )

@@ -86,10 +86,13 @@ def load(
     body: Path,
     headers: Mapping[str, str],
     is_unique: bool = True,
+    requests: int = 0,
 ) -> dict[str, float]:
-    """Drive one address from the load processor; what the driver counted."""
+    """
+    Drive one address from the load processor; what the driver counted. It ends after so many seconds, or `requests`.
+    """
     command = [str(folder / "bin" / "loadgen"), "-u", address, "-c", str(connections), "-t", str(seconds), "-w", "0.3"]
-    command += ["-b", str(body), *(["-U"] if is_unique else [])]
+    command += ["-b", str(body), *(["-U"] if is_unique else []), *(["-n", str(requests)] if requests else [])]
     for name, value in headers.items():
         command += ["-H", f"{name}: {value}"]
     finished = subprocess.run(

@@ -27,7 +27,9 @@ _FILES = Path("/proc/self/fd")
 
 
 def watch_process(metrics: Metrics, *, started_at_s: float) -> None:
-    """Let metrics read this process's facts. `started_at_s`: on the wall clock."""
+    """Let metrics read this process's facts. `started_at_s`: on the wall clock. Called on the loop."""
+    loop = asyncio.get_running_loop()
+    metrics.gauge(MetricName.TASKS).watch(lambda: len(asyncio.all_tasks(loop)))
     metrics.gauge(MetricName.PROCESS_MEMORY).watch(memory_bytes)
     metrics.gauge(MetricName.PROCESS_FILES_MAX).watch(lambda: resource.getrlimit(resource.RLIMIT_NOFILE)[0])
     metrics.gauge(MetricName.PROCESS_START).set(started_at_s)

@@ -7,7 +7,7 @@ from services.kit.telemetry.metrics import Metrics
 from services.kit.telemetry.process import LOOK_EVERY_S, LoopLag, memory_bytes, watch_process
 
 
-def test_a_process_knows_what_it_uses() -> None:
+async def test_a_process_knows_what_it_uses() -> None:
     metrics = Metrics()
     watch_process(metrics, started_at_s=1_790_000_000)
 
@@ -16,6 +16,7 @@ def test_a_process_knows_what_it_uses() -> None:
     assert float(lines["process_resident_memory_bytes"]) > 1e6
     assert float(lines["process_cpu_seconds_total"]) > 0
     assert float(lines["process_open_fds"]) > 2
+    assert float(lines["narrows_tasks"]) == 1
     assert float(lines["process_start_time_seconds"]) == 1_790_000_000
     assert memory_bytes() < 4e9
 

@@ -1,0 +1,1 @@
+"""Endurance: a load of many kinds for a long time, and what the edge holds meanwhile."""
