@@ -2,8 +2,9 @@
 Money: what an answer costs, from rates that came with the snapshot.
 
 The router turned price data into rows (services/router/prices.py); here a model's name finds its row, once, and tokens
-are multiplied. Costs are whole billionths of a dollar, so that sums are exact. Hazard: what is not known is
-None and never 0: a model without a row, an answer without usage, output where only input has a price.
+are multiplied. A few providers state in the answer what it costs, and then that is what it costs. Costs are whole
+billionths of a dollar, so that sums are exact. Hazard: what is not known is None and never 0: a model without a row,
+an answer without usage, output where only input has a price.
 """
 
 from __future__ import annotations
@@ -42,7 +43,17 @@ class RateBook:
     def cost_nanodollars(
         self, gateway: Gateway, provider: str, model: str, usage: Usage, *, custom: Rate | None = None
     ) -> int | None:
-        """What the usage costs; `custom` is the client's own rate. None: not known."""
+        """
+        What the usage costs. None: not known.
+
+        The client's own rate (`custom`) goes before one that the operator declares, that before what the provider
+        itself states, and that before its price list.
+        """
+        if custom is None and usage.stated_nanodollars is not None:
+            own = gateway.rates.get(provider)
+            custom = _find(own, None, usage.model) or _find(own, None, model)
+            if custom is None:
+                return usage.stated_nanodollars
         rate = custom or self.rate(gateway, provider, model, answered=usage.model)
         return None if rate is None else cost_nanodollars(rate, usage)
 
@@ -103,15 +114,23 @@ def cost_nanodollars(rate: Rate, usage: Usage) -> int | None:
         return None
     tier = rate.tiers[0] if len(rate.tiers) == 1 else _tier(rate.tiers, tokens_in)
     price_in, price_out = tier.input, tier.output
-    is_cached = usage.tokens_cache_read or usage.tokens_cache_write
-    if not is_cached and price_in is not None and price_out is not None:
+    is_mixed = usage.tokens_cache_read or usage.tokens_cache_write or usage.tokens_audio_in or usage.tokens_audio_out
+    if not is_mixed and price_in is not None and price_out is not None:
         return round(tokens_in * price_in * _NANODOLLARS_PER_RATE + tokens_out * price_out * _NANODOLLARS_PER_RATE)
     read, write = usage.tokens_cache_read or 0, usage.tokens_cache_write or 0
+    write_long = min(usage.tokens_cache_write_long, write)
+    # How much of the audio the cache served is not said: as much as can be is taken for new.
+    audio_in = min(usage.tokens_audio_in, max(0, tokens_in - read - write))
+    audio_out = min(usage.tokens_audio_out, tokens_out)
+    price_write = _first_known(tier.cache_write, price_in)
     parts = (
-        (max(0, tokens_in - read - write), price_in),
-        (read, price_in if tier.cache_read is None else tier.cache_read),
-        (write, price_in if tier.cache_write is None else tier.cache_write),
-        (tokens_out, price_out),
+        (max(0, tokens_in - read - write - audio_in), price_in),
+        (audio_in, _first_known(tier.audio_in, price_in)),
+        (read, _first_known(tier.cache_read, price_in)),
+        (write - write_long, price_write),
+        (write_long, _first_known(tier.cache_write_long, price_write)),
+        (tokens_out - audio_out, price_out),
+        (audio_out, _first_known(tier.audio_out, price_out)),
     )
     cost = 0.0
     for tokens, price in parts:
@@ -119,6 +138,10 @@ def cost_nanodollars(rate: Rate, usage: Usage) -> int | None:
             return None
         cost += tokens * (price or 0.0) * _NANODOLLARS_PER_RATE
     return round(cost)
+
+
+def _first_known(price: float | None, otherwise: float | None) -> float | None:
+    return otherwise if price is None else price
 
 
 def parse_custom_cost(text: str) -> Rate:

@@ -32,7 +32,7 @@ from services.dialects.formats import Format
 from services.dialects.ratios import RatioTable
 from services.dialects.request import RequestFacts
 from services.dialects.shapes import ShapeReader
-from services.dialects.tally import COUNTS, Tally, event_reader, whole_reader
+from services.dialects.tally import COUNTS, PARTS, Tally, event_reader, whole_reader
 
 # The reader's own decoded copy of a coded answer ends here; what follows is estimated.
 DECODED_BYTES_MAX: Final = 67_108_864
@@ -40,6 +40,7 @@ DECODED_BYTES_MAX: Final = 67_108_864
 _ERROR_STATUS: Final = 400
 
 _NO_COUNTS: Final = (None,) * len(COUNTS)
+_NO_PARTS: Final = (0,) * len(PARTS)
 
 # Pairs of a format and a content type whose body is remembered, since the same few come again and again.
 _BODIES_MAX: Final = 256
@@ -62,6 +63,12 @@ class Usage(msgspec.Struct, frozen=True):
     is_terminal_seen: bool = False
     is_error: bool = False
     """The answer says in-band that it failed."""
+    tokens_audio_in: int = 0
+    tokens_audio_out: int = 0
+    tokens_cache_write_long: int = 0
+    """Parts of the counts above that may have prices of their own; the last is of what a cache keeps for an hour."""
+    stated_nanodollars: int | None = None
+    """What the provider itself says that the answer costs."""
 
 
 class UsageReaders:
@@ -179,7 +186,8 @@ class UsageReader(msgspec.Struct):
         usage = counted_usage(tally)
         tokens_in, tokens_out = usage.tokens_in, usage.tokens_out
         if tokens_in is None or tokens_out is None:
-            if tally.form.is_text and body is not None and self.facts.size_bytes:
+            is_text = tally.form.is_text or (tally.form.may_be_text and tally.text_bytes > 0)
+            if is_text and body is not None and self.facts.size_bytes:
                 return self._estimated(usage, ratios, body)
         elif tally.is_terminal_seen:
             ratios.learn(
@@ -189,11 +197,11 @@ class UsageReader(msgspec.Struct):
                 text_bytes=tally.text_bytes,
                 tokens_out=tokens_out - (usage.tokens_reasoning or 0),
             )
-        elif tally.form.is_text:
+        elif tally.form.is_text or tally.form.may_be_text:
             seen = ratios.tokens_out(self.facts.model or tally.model, tally.text_bytes)
             if seen > tokens_out:
                 # Cut off: what was counted before the end is less than what was said.
-                return msgspec.structs.replace(usage, tokens_out=seen, source="estimated")
+                return msgspec.structs.replace(usage, tokens_out=seen, source="estimated", stated_nanodollars=None)
         return usage
 
     def _estimated(self, usage: Usage, ratios: RatioTable, body: Body) -> Usage:
@@ -226,6 +234,7 @@ def counted_usage(tally: Tally) -> Usage:
     if tokens_out is None and tokens_in is not None and not form.has_output:
         tokens_out = 0
     source: Source = "none" if tokens_in is None and tokens_out is None else "provider"
+    audio_in, audio_out, write_long = tally.parts or _NO_PARTS
     return Usage(
         tokens_in,
         tokens_out,
@@ -236,6 +245,10 @@ def counted_usage(tally: Tally) -> Usage:
         tally.model,
         tally.is_terminal_seen,
         tally.is_error,
+        audio_in,
+        audio_out,
+        write_long,
+        tally.cost_nanodollars,
     )
 
 

@@ -49,7 +49,7 @@ class Provider(msgspec.Struct, frozen=True):
     """Plain http and private addresses may be used. Link-local and metadata addresses never."""
 
 
-class Tier(msgspec.Struct, frozen=True):
+class Tier(msgspec.Struct, frozen=True, omit_defaults=True):
     """Rates that hold from `from_tokens_in` input tokens on. USD per million tokens; None: not priced apart."""
 
     from_tokens_in: int
@@ -57,6 +57,10 @@ class Tier(msgspec.Struct, frozen=True):
     output: float | None
     cache_read: float | None = None
     cache_write: float | None = None
+    cache_write_long: float | None = None
+    """What a cache keeps for an hour; None: as `cache_write`."""
+    audio_in: float | None = None
+    audio_out: float | None = None
 
 
 class Match(msgspec.Struct, frozen=True):
