@@ -40,6 +40,8 @@ class Tokens(msgspec.Struct, frozen=True, kw_only=True):
     """Parts of input and output that have prices of their own; a count, or a list of counts by modality."""
     cache_write_long: Paths = ()
     """The part of `cache_write` that is kept for an hour; a count, or a list of counts by time to live."""
+    searches: Paths = ()
+    """Searches of the web that the provider made for the answer: no tokens, but they have a price."""
     input_headers: tuple[bytes, ...] = ()
     output_headers: tuple[bytes, ...] = ()
     cache_read_headers: tuple[bytes, ...] = ()
@@ -152,6 +154,7 @@ MESSAGE_TOKENS = Tokens(
     cache_read=usage_of(*_MESSAGE_ROOTS, fields=("cache_read_input_tokens",)),
     cache_write=usage_of(*_MESSAGE_ROOTS, fields=("cache_creation_input_tokens",)),
     cache_write_long=usage_of(*_MESSAGE_ROOTS, fields=("cache_creation.ephemeral_1h_input_tokens",)),
+    searches=usage_of(*_MESSAGE_ROOTS, fields=("server_tool_use.web_search_requests",)),
     reasoning=usage_of(*_MESSAGE_ROOTS, fields=("output_tokens_details.thinking_tokens",)),
     is_cache_beside=True,
 )

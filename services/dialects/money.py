@@ -24,6 +24,9 @@ Rates = tuple[Rate, ...]
 # One USD per million tokens is a thousand billionths a token.
 _NANODOLLARS_PER_RATE: Final = 1_000
 
+# One USD per thousand searches is a million billionths a search.
+_NANODOLLARS_PER_SEARCH_RATE: Final = 1_000_000
+
 _MEMO_ENTRIES_MAX: Final = 8_192
 
 # `gpt-5.2-20251211` is what some routers make of `gpt-5.2-2025-12-11`.
@@ -114,16 +117,27 @@ def cost_nanodollars(rate: Rate, usage: Usage) -> int | None:
         return None
     tier = rate.tiers[0] if len(rate.tiers) == 1 else _tier(rate.tiers, tokens_in)
     price_in, price_out = tier.input, tier.output
-    is_mixed = usage.tokens_cache_read or usage.tokens_cache_write or usage.tokens_audio_in or usage.tokens_audio_out
+    is_mixed = usage.tokens_cache_read or usage.tokens_cache_write or usage.has_parts
     if not is_mixed and price_in is not None and price_out is not None:
         return round(tokens_in * price_in * _NANODOLLARS_PER_RATE + tokens_out * price_out * _NANODOLLARS_PER_RATE)
+    cost = usage.searches * (tier.per_thousand_searches or 0.0) * _NANODOLLARS_PER_SEARCH_RATE
+    for tokens, price in _priced(tier, usage, tokens_in, tokens_out):
+        if tokens and price is None:
+            return None
+        cost += tokens * (price or 0.0) * _NANODOLLARS_PER_RATE
+    return round(cost)
+
+
+def _priced(tier: Tier, usage: Usage, tokens_in: int, tokens_out: int) -> tuple[tuple[int, float | None], ...]:
+    """The tokens of each kind, each token in one, and their price."""
+    price_in, price_out = tier.input, tier.output
     read, write = usage.tokens_cache_read or 0, usage.tokens_cache_write or 0
     write_long = min(usage.tokens_cache_write_long, write)
+    price_write = _first_known(tier.cache_write, price_in)
     # How much of the audio the cache served is not said: as much as can be is taken for new.
     audio_in = min(usage.tokens_audio_in, max(0, tokens_in - read - write))
     audio_out = min(usage.tokens_audio_out, tokens_out)
-    price_write = _first_known(tier.cache_write, price_in)
-    parts = (
+    return (
         (max(0, tokens_in - read - write - audio_in), price_in),
         (audio_in, _first_known(tier.audio_in, price_in)),
         (read, _first_known(tier.cache_read, price_in)),
@@ -132,12 +146,6 @@ def cost_nanodollars(rate: Rate, usage: Usage) -> int | None:
         (tokens_out - audio_out, price_out),
         (audio_out, _first_known(tier.audio_out, price_out)),
     )
-    cost = 0.0
-    for tokens, price in parts:
-        if tokens and price is None:
-            return None
-        cost += tokens * (price or 0.0) * _NANODOLLARS_PER_RATE
-    return round(cost)
 
 
 def _first_known(price: float | None, otherwise: float | None) -> float | None:

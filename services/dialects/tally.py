@@ -3,8 +3,8 @@ Tally: what an answer has told so far, event by event.
 
 Providers report usage at the start, at the end, in each event (then the last one counts) or in pieces, and some
 send zeros where they have nothing to say: the last positive count of each slot wins. Text is added up, because
-an answer that reports nothing is estimated by it. Beside the counts stand parts of them that have prices of their own
-(audio, what a cache keeps for an hour) and, from the few providers that state it, the bill.
+an answer that reports nothing is estimated by it. Beside the counts stands what has a price of its own (audio, what a
+cache keeps for an hour, searches) and, from the few providers that state it, the bill.
 """
 
 from __future__ import annotations
@@ -28,9 +28,11 @@ TOTAL: Final = "total"
 AUDIO_IN: Final = "audio_in"
 AUDIO_OUT: Final = "audio_out"
 CACHE_WRITE_LONG: Final = "cache_write_long"
+SEARCHES: Final = "searches"
 _SAID: Final = (TEXT, "model", "error")
 COUNTS: Final = (INPUT, INPUT_BESIDE, OUTPUT, CACHE_READ, CACHE_WRITE, REASONING, TOTAL)
-PARTS: Final = (AUDIO_IN, AUDIO_OUT, CACHE_WRITE_LONG)
+PARTS: Final = (AUDIO_IN, AUDIO_OUT, CACHE_WRITE_LONG, SEARCHES)
+"""What has a price of its own: parts of those counts, and what is beside them."""
 _BILL: Final = ("cost", "cost_beside", "is_cost_beside")
 
 # Where a part is not a count but one of a list: which member names it, as what, and which one counts it.
@@ -77,6 +79,7 @@ def _paths(form: Format, text: Paths) -> dict[str, Paths]:
         AUDIO_IN: tokens.audio_in,
         AUDIO_OUT: tokens.audio_out,
         CACHE_WRITE_LONG: tokens.cache_write_long,
+        SEARCHES: tokens.searches,
         "model": form.model,
         "error": form.error,
         TEXT: text,
@@ -118,13 +121,13 @@ class Tally(msgspec.Struct):
         if self.form.bill is not None:
             self._note_bill(self.form.bill, values[: len(_BILL)])
             values = values[len(_BILL) :]
-        *counts, audio_in, audio_out, write_long, model, error, status, finish = values
+        *counts, audio_in, audio_out, write_long, searches, model, error, status, finish = values
         if self.counts:
             self._note_counts(counts)
         else:
             self.counts = counts
-        if audio_in or audio_out or write_long:
-            self._note_parts((audio_in, audio_out, write_long))
+        if audio_in or audio_out or write_long or searches:
+            self._note_parts((audio_in, audio_out, write_long, searches))
         self.text_bytes += text_bytes
         if model and type(model) is str:
             self.model = model
@@ -172,7 +175,7 @@ class Tally(msgspec.Struct):
     def _note_parts(self, values: Values) -> None:
         """As counts: the last of each holds, but for one of 0."""
         known = self.parts or (0,) * len(PARTS)
-        found = (_part_of(value, *_LISTED[slot]) for slot, value in zip(PARTS, values, strict=True))
+        found = (_part_of(value, slot) for slot, value in zip(PARTS, values, strict=True))
         self.parts = tuple(new or old for new, old in zip(found, known, strict=True))
 
     def _note_bill(self, bill: Bill, values: Values) -> None:
@@ -190,9 +193,10 @@ class Tally(msgspec.Struct):
         self.counts = [new if new or old is None else old for new, old in zip(counts, known, strict=True)]
 
 
-def _part_of(value: object, name: str, wanted: str, count: str) -> int:
+def _part_of(value: object, slot: str) -> int:
     """A part of a count: said as such, or as members of a list that say which part they are. 0: nothing is said."""
-    if type(value) is list:
+    if type(value) is list and slot in _LISTED:
+        name, wanted, count = _LISTED[slot]
         listed = (item for item in value if type(item) is dict and item.get(name) == wanted)
         return sum(count_of(item.get(count)) or 0 for item in listed)
     return count_of(value) or 0

@@ -67,8 +67,15 @@ class Usage(msgspec.Struct, frozen=True):
     tokens_audio_out: int = 0
     tokens_cache_write_long: int = 0
     """Parts of the counts above that may have prices of their own; the last is of what a cache keeps for an hour."""
+    searches: int = 0
+    """Searches of the web that the provider made for the answer."""
     stated_nanodollars: int | None = None
     """What the provider itself says that the answer costs."""
+
+    @property
+    def has_parts(self) -> bool:
+        """Something of it has a price of its own, beside what a cache reads and writes."""
+        return bool(self.tokens_audio_in or self.tokens_audio_out or self.tokens_cache_write_long or self.searches)
 
 
 class UsageReaders:
@@ -234,7 +241,7 @@ def counted_usage(tally: Tally) -> Usage:
     if tokens_out is None and tokens_in is not None and not form.has_output:
         tokens_out = 0
     source: Source = "none" if tokens_in is None and tokens_out is None else "provider"
-    audio_in, audio_out, write_long = tally.parts or _NO_PARTS
+    audio_in, audio_out, write_long, searches = tally.parts or _NO_PARTS
     return Usage(
         tokens_in,
         tokens_out,
@@ -248,6 +255,7 @@ def counted_usage(tally: Tally) -> Usage:
         audio_in,
         audio_out,
         write_long,
+        searches,
         tally.cost_nanodollars,
     )
 

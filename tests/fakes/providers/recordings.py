@@ -159,15 +159,15 @@ ANTHROPIC = (
         CLAUDE,
     ),
     Recording(
-        "message kept for an hour",
+        "message with searches, kept for an hour",
         "anthropic",
         "v1/messages",
         MESSAGE,
-        shapes.message(shapes.message_usage(12, 60, write=1500, write_long=1200)),
+        shapes.message(shapes.message_usage(12, 60, write=1500, write_long=1200, searches=2)),
         Counts(12 + 1500, 60, 0, 1500),
         "claude-sonnet-4-5-20250929",
         CLAUDE,
-        parts={"cache_write_1h_tokens": 1200},
+        parts={"cache_write_1h_tokens": 1200, "web_searches": 2},
     ),
     Recording(
         "message stream with thinking",

@@ -154,7 +154,7 @@ def message_head(usage: dict[str, Any], **more: Any) -> dict[str, Any]:
 
 
 def message_usage(
-    tokens_in: int, tokens_out: int, *, read: int = 0, write: int = 0, write_long: int = 0
+    tokens_in: int, tokens_out: int, *, read: int = 0, write: int = 0, write_long: int = 0, searches: int = 0
 ) -> dict[str, Any]:
     return {
         "input_tokens": tokens_in,
@@ -165,6 +165,7 @@ def message_usage(
             "ephemeral_1h_input_tokens": write_long,
         },
         "output_tokens": tokens_out,
+        "server_tool_use": {"web_search_requests": searches} if searches else None,
         "service_tier": "standard",
     }
 

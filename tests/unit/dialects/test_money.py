@@ -182,6 +182,13 @@ def test_parts_without_a_price_of_their_own_cost_what_the_rest_costs() -> None:
     assert cost_nanodollars(rate("m", Tier(0, 1.0, 2.0)), usage) == 120_000
 
 
+def test_searches_cost_what_a_thousand_of_them_cost() -> None:
+    searching = Usage(100, 10, searches=2)
+
+    assert cost_nanodollars(rate("m", Tier(0, 1.0, 2.0, per_thousand_searches=10.0)), searching) == 120_000 + 20_000_000
+    assert cost_nanodollars(rate("m", Tier(0, 1.0, 2.0)), searching) == 120_000
+
+
 def test_audio_is_never_more_than_what_the_cache_left() -> None:
     apart = rate("m", Tier(0, 1.0, 2.0, cache_read=0.1, audio_in=10.0))
 

@@ -7,6 +7,7 @@ import json
 from datetime import UTC, datetime
 
 import pytest
+from genai_prices import Usage, calc_price
 
 from services.contracts.router.values import Gateway
 from services.dialects.catalogue import PRICE_LISTS, catalogue
@@ -62,18 +63,44 @@ def test_an_answer_is_counted_as_its_provider_counts(recording: Recording, codin
     assert not reader.is_error
 
 
-@pytest.mark.parametrize("recording", RECORDINGS, ids=lambda recording: recording.name)
-def test_an_answer_with_a_price_has_a_cost(recording: Recording) -> None:
+PRICED = [one for one in RECORDINGS if one.priced_as is not None and one.priced_as[0] != "own"]
+STATED = [one for one in RECORDINGS if one.stated_usd is not None]
+REST = [one for one in RECORDINGS if one not in PRICED and one not in STATED]
+
+
+def cost_nanodollars(recording: Recording) -> int | None:
+    """What the answer costs on a gateway without rates of its own."""
     reader = heard(recording, "whole")
-    usage = reader.finish()
     book = RateBook(catalogue=lambda: RATES)
+    gateway = Gateway("local", "main")
+    return book.cost_nanodollars(gateway, recording.provider, reader.facts.model, reader.finish())
 
-    cost = book.cost_nanodollars(Gateway("local", "main"), recording.provider, reader.facts.model, usage)
 
-    has_list = recording.priced_as is not None and recording.priced_as[0] != "own"
-    assert (cost is not None) == (has_list or recording.stated_usd is not None)
-    if recording.stated_usd is not None:
-        assert cost == round(recording.stated_usd * 1_000_000_000)
+@pytest.mark.parametrize("recording", PRICED, ids=lambda recording: recording.name)
+def test_an_answer_costs_what_the_price_list_itself_makes_of_it(recording: Recording) -> None:
+    assert recording.priced_as is not None
+    price_list, model = recording.priced_as
+    usage = Usage(
+        input_tokens=recording.counts.tokens_in,
+        output_tokens=recording.counts.tokens_out,
+        cache_read_tokens=recording.counts.tokens_cache_read,
+        cache_write_tokens=recording.counts.tokens_cache_write,
+        **recording.parts,
+    )
+    wanted = calc_price(usage, model_ref=model, provider_id=price_list).total_price
+
+    assert cost_nanodollars(recording) == round(wanted * 1_000_000_000)
+
+
+@pytest.mark.parametrize("recording", STATED, ids=lambda recording: recording.name)
+def test_an_answer_costs_what_its_provider_states(recording: Recording) -> None:
+    assert recording.stated_usd is not None
+    assert cost_nanodollars(recording) == round(recording.stated_usd * 1_000_000_000)
+
+
+@pytest.mark.parametrize("recording", REST, ids=lambda recording: recording.name)
+def test_an_answer_without_a_price_has_no_cost(recording: Recording) -> None:
+    assert cost_nanodollars(recording) is None
 
 
 @pytest.mark.parametrize("coding", PIECE_BYTES)
