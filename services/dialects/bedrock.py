@@ -31,7 +31,7 @@ CONVERSE: Final = Format(
         output=("usage.outputTokens",),
         cache_read=("usage.cacheReadInputTokens",),
         cache_write=("usage.cacheWriteInputTokens",),
-        cache_write_long=("usage.cacheDetails",),
+        cache_write_lives=("usage.cacheDetails",),
         is_cache_beside=True,
     ),
     event_text=("delta.text", "delta.toolUse.input", "delta.reasoningContent.text"),

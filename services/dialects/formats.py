@@ -37,9 +37,16 @@ class Tokens(msgspec.Struct, frozen=True, kw_only=True):
     total: Paths = ()
     audio_in: Paths = ()
     audio_out: Paths = ()
-    """Parts of input and output that have prices of their own; a count, or a list of counts by modality."""
+    image_in: Paths = ()
+    image_out: Paths = ()
+    """Parts of input and output that have prices of their own."""
+    modalities_in: Paths = ()
+    modalities_out: Paths = ()
+    """Lists of the same parts: `{"modality": "AUDIO", "tokenCount": 5}`."""
     cache_write_long: Paths = ()
-    """The part of `cache_write` that is kept for an hour; a count, or a list of counts by time to live."""
+    """The part of `cache_write` that is kept for an hour."""
+    cache_write_lives: Paths = ()
+    """A list of the parts of `cache_write`: `{"ttl": "1h", "inputTokens": 5}`."""
     searches: Paths = ()
     """Searches of the web that the provider made for the answer: no tokens, but they have a price."""
     input_headers: tuple[bytes, ...] = ()
@@ -143,6 +150,9 @@ _INPUT_OUTPUT = Tokens(
     output=("usage.output_tokens", "usage.completion_tokens"),
     cache_read=("usage.input_tokens_details.cached_tokens",),
     reasoning=("usage.output_tokens_details.reasoning_tokens",),
+    audio_in=("usage.input_token_details.audio_tokens",),
+    image_in=("usage.input_tokens_details.image_tokens",),
+    image_out=("usage.output_tokens_details.image_tokens",),
 )
 
 _RESPONSE_ROOTS = ("usage", "response.usage")
@@ -266,8 +276,8 @@ GENERATE = Format(
         output=("usageMetadata.candidatesTokenCount",),
         cache_read=("usageMetadata.cachedContentTokenCount",),
         reasoning=("usageMetadata.thoughtsTokenCount",),
-        audio_in=("usageMetadata.promptTokensDetails",),
-        audio_out=("usageMetadata.candidatesTokensDetails",),
+        modalities_in=("usageMetadata.promptTokensDetails",),
+        modalities_out=("usageMetadata.candidatesTokensDetails",),
         is_reasoning_beside=True,
     ),
     event_text=("candidates[].content.parts[].text", "candidates[].content.parts[].functionCall"),
@@ -282,6 +292,7 @@ GOOGLE_EMBEDDING = Format(
     model=(),
     tokens=Tokens(
         input=("usageMetadata.promptTokenCount",),
+        modalities_in=("usageMetadata.promptTokensDetails",),
     ),
     is_text=True,
     has_output=False,

@@ -16,6 +16,7 @@ from typing import Any, Final
 import msgspec
 
 from services.contracts.router.values import Gateway, Match, Rate, Tier
+from services.dialects.tally import Parts
 from services.dialects.usage import Usage
 from services.kit.errors import Malformed
 
@@ -26,6 +27,8 @@ _NANODOLLARS_PER_RATE: Final = 1_000
 
 # One USD per thousand searches is a million billionths a search.
 _NANODOLLARS_PER_SEARCH_RATE: Final = 1_000_000
+
+_NO_PARTS: Final = Parts()
 
 _MEMO_ENTRIES_MAX: Final = 8_192
 
@@ -117,10 +120,11 @@ def cost_nanodollars(rate: Rate, usage: Usage) -> int | None:
         return None
     tier = rate.tiers[0] if len(rate.tiers) == 1 else _tier(rate.tiers, tokens_in)
     price_in, price_out = tier.input, tier.output
-    is_mixed = usage.tokens_cache_read or usage.tokens_cache_write or usage.has_parts
+    is_mixed = usage.tokens_cache_read or usage.tokens_cache_write or usage.parts is not None
     if not is_mixed and price_in is not None and price_out is not None:
         return round(tokens_in * price_in * _NANODOLLARS_PER_RATE + tokens_out * price_out * _NANODOLLARS_PER_RATE)
-    cost = usage.searches * (tier.per_thousand_searches or 0.0) * _NANODOLLARS_PER_SEARCH_RATE
+    searches = 0 if usage.parts is None else usage.parts.searches
+    cost = searches * (tier.per_thousand_searches or 0.0) * _NANODOLLARS_PER_SEARCH_RATE
     for tokens, price in _priced(tier, usage, tokens_in, tokens_out):
         if tokens and price is None:
             return None
@@ -130,21 +134,26 @@ def cost_nanodollars(rate: Rate, usage: Usage) -> int | None:
 
 def _priced(tier: Tier, usage: Usage, tokens_in: int, tokens_out: int) -> tuple[tuple[int, float | None], ...]:
     """The tokens of each kind, each token in one, and their price."""
-    price_in, price_out = tier.input, tier.output
+    price_in, price_out, parts = tier.input, tier.output, usage.parts or _NO_PARTS
     read, write = usage.tokens_cache_read or 0, usage.tokens_cache_write or 0
-    write_long = min(usage.tokens_cache_write_long, write)
+    write_long = min(parts.cache_write_long, write)
     price_write = _first_known(tier.cache_write, price_in)
-    # How much of the audio the cache served is not said: as much as can be is taken for new.
-    audio_in = min(usage.tokens_audio_in, max(0, tokens_in - read - write))
-    audio_out = min(usage.tokens_audio_out, tokens_out)
+    # How much of the audio and the images the cache served is not said: as much as can be is taken for new.
+    new = max(0, tokens_in - read - write)
+    audio_in = min(parts.audio_in, new)
+    image_in = min(parts.image_in, new - audio_in)
+    audio_out = min(parts.audio_out, tokens_out)
+    image_out = min(parts.image_out, tokens_out - audio_out)
     return (
-        (max(0, tokens_in - read - write - audio_in), price_in),
+        (new - audio_in - image_in, price_in),
         (audio_in, _first_known(tier.audio_in, price_in)),
+        (image_in, _first_known(tier.image_in, price_in)),
         (read, _first_known(tier.cache_read, price_in)),
         (write - write_long, price_write),
         (write_long, _first_known(tier.cache_write_long, price_write)),
-        (tokens_out - audio_out, price_out),
+        (tokens_out - audio_out - image_out, price_out),
         (audio_out, _first_known(tier.audio_out, price_out)),
+        (image_out, _first_known(tier.image_out, price_out)),
     )
 
 

@@ -25,22 +25,29 @@ CACHE_READ: Final = "cache_read"
 CACHE_WRITE: Final = "cache_write"
 REASONING: Final = "reasoning"
 TOTAL: Final = "total"
-AUDIO_IN: Final = "audio_in"
-AUDIO_OUT: Final = "audio_out"
-CACHE_WRITE_LONG: Final = "cache_write_long"
-SEARCHES: Final = "searches"
 _SAID: Final = (TEXT, "model", "error")
 COUNTS: Final = (INPUT, INPUT_BESIDE, OUTPUT, CACHE_READ, CACHE_WRITE, REASONING, TOTAL)
-PARTS: Final = (AUDIO_IN, AUDIO_OUT, CACHE_WRITE_LONG, SEARCHES)
-"""What has a price of its own: parts of those counts, and what is beside them."""
 _BILL: Final = ("cost", "cost_beside", "is_cost_beside")
 
-# Where a part is not a count but one of a list: which member names it, as what, and which one counts it.
+# Each named as its field in `Tokens`, parts also as theirs in `Parts`.
+_MODALITIES_IN: Final = "modalities_in"
+_MODALITIES_OUT: Final = "modalities_out"
+_LIVES: Final = "cache_write_lives"
+_PARTS: Final = ("audio_in", "audio_out", "image_in", "image_out", "cache_write_long", "searches")
+_PRICED: Final = (*_PARTS, _MODALITIES_IN, _MODALITIES_OUT, _LIVES)
+
+# Where a part is one of a list: the list, which of an item's members names the part, as what, and which counts it.
 _LISTED: Final = {
-    AUDIO_IN: ("modality", "AUDIO", "tokenCount"),
-    AUDIO_OUT: ("modality", "AUDIO", "tokenCount"),
-    CACHE_WRITE_LONG: ("ttl", "1h", "inputTokens"),
+    "audio_in": (_MODALITIES_IN, "modality", "AUDIO", "tokenCount"),
+    "audio_out": (_MODALITIES_OUT, "modality", "AUDIO", "tokenCount"),
+    "image_in": (_MODALITIES_IN, "modality", "IMAGE", "tokenCount"),
+    "image_out": (_MODALITIES_OUT, "modality", "IMAGE", "tokenCount"),
+    "cache_write_long": (_LIVES, "ttl", "1h", "inputTokens"),
 }
+
+_COUNTS_END: Final = len(COUNTS)
+_WHOLE_END: Final = _COUNTS_END + len(("model", "error", "status", "finish"))
+"""Where what not every format has begins among a document's values."""
 
 _NANODOLLARS_PER_USD: Final = 1_000_000_000
 _COST_USD_MAX: Final = 1_000_000
@@ -51,24 +58,21 @@ _PENDING: Final = frozenset({"starting", "processing", "queued", "in_progress"})
 
 def event_reader(form: Format) -> FieldReader:
     """Reads the events of a stream in that format."""
-    paths = _paths(form, form.event_text) | {"finish": form.finish, "type": form.event_type}
+    paths = _paths(form, form.event_text) | {"finish": form.finish, "type": form.event_type} | _rare_paths(form)
     return FieldReader(paths)
 
 
 def whole_reader(form: Format) -> ShapeReader:
     """Reads an answer in that format that is one document."""
     return ShapeReader(
-        _paths(form, form.whole_text) | {"status": form.status, "finish": form.finish},
+        _paths(form, form.whole_text) | {"status": form.status, "finish": form.finish} | _rare_paths(form),
         counts=COUNTS,
     )
 
 
 def _paths(form: Format, text: Paths) -> dict[str, Paths]:
     tokens = form.tokens
-    bill: dict[str, Paths] = {}
-    if form.bill is not None:
-        bill = dict(zip(_BILL, (form.bill.cost, form.bill.beside, form.bill.is_beside), strict=True))
-    return bill | {
+    return {
         INPUT: tokens.input,
         INPUT_BESIDE: tokens.input_beside,
         OUTPUT: tokens.output,
@@ -76,14 +80,30 @@ def _paths(form: Format, text: Paths) -> dict[str, Paths]:
         CACHE_WRITE: tokens.cache_write,
         REASONING: tokens.reasoning,
         TOTAL: tokens.total,
-        AUDIO_IN: tokens.audio_in,
-        AUDIO_OUT: tokens.audio_out,
-        CACHE_WRITE_LONG: tokens.cache_write_long,
-        SEARCHES: tokens.searches,
         "model": form.model,
         "error": form.error,
         TEXT: text,
     }
+
+
+def _rare_paths(form: Format) -> dict[str, Paths]:
+    """What has a price of its own, then the bill."""
+    priced: dict[str, Paths] = {slot: paths for slot in _PRICED if (paths := getattr(form.tokens, slot))}
+    if form.bill is None:
+        return priced
+    return priced | dict(zip(_BILL, (form.bill.cost, form.bill.beside, form.bill.is_beside), strict=True))
+
+
+class Parts(msgspec.Struct, frozen=True):
+    """What has a price of its own: parts of an answer's counts, and the searches of the web made for it."""
+
+    audio_in: int = 0
+    audio_out: int = 0
+    image_in: int = 0
+    image_out: int = 0
+    cache_write_long: int = 0
+    """What a cache keeps for an hour."""
+    searches: int = 0
 
 
 class Tally(msgspec.Struct):
@@ -92,8 +112,8 @@ class Tally(msgspec.Struct):
     form: Format
     counts: list[int | None] = []  # msgspec gives each its own
     """In the order of `COUNTS`; empty as long as there is none."""
-    parts: tuple[int, ...] = ()
-    """In the order of `PARTS`; empty as long as there is none."""
+    priced: dict[str, object] = {}
+    """What was said last of what has a price of its own."""
     cost_nanodollars: int | None = None
     """What the provider states."""
     text_bytes: int = 0
@@ -118,16 +138,14 @@ class Tally(msgspec.Struct):
 
     def note_whole(self, values: Values, text_bytes: int) -> None:
         """The one document, as its reader gives it."""
-        if self.form.bill is not None:
-            self._note_bill(self.form.bill, values[: len(_BILL)])
-            values = values[len(_BILL) :]
-        *counts, audio_in, audio_out, write_long, searches, model, error, status, finish = values
+        counts = list(values[:_COUNTS_END])
+        model, error, status, finish = values[_COUNTS_END:_WHOLE_END]
+        if any(values[_WHOLE_END:]) or self.form.bill is not None:
+            self._note_rare(dict(zip(_rare_paths(self.form), values[_WHOLE_END:], strict=True)))
         if self.counts:
             self._note_counts(counts)
         else:
             self.counts = counts
-        if audio_in or audio_out or write_long or searches:
-            self._note_parts((audio_in, audio_out, write_long, searches))
         self.text_bytes += text_bytes
         if model and type(model) is str:
             self.model = model
@@ -152,6 +170,10 @@ class Tally(msgspec.Struct):
                 if text.isdigit() and len(text) <= 12:
                     self._note_counts([int(text) if each == slot else None for each in COUNTS])
 
+    def parts(self) -> Parts:
+        """What has a price of its own."""
+        return Parts(**{part: count_of(self.priced.get(part)) or _listed(self.priced, part) for part in _PARTS})
+
     def _note_said(self, found: Found) -> None:
         """What an event has as documents have it."""
         text_bytes, model, error = map(found.get, _SAID)
@@ -163,20 +185,22 @@ class Tally(msgspec.Struct):
             self.is_error = True
         if not found.keys().isdisjoint(COUNTS):
             self._note_counts([count_of(found.get(slot)) for slot in COUNTS])
-            if not found.keys().isdisjoint(PARTS):
-                self._note_parts(tuple(map(found.get, PARTS)))
-        if self.form.bill is not None:
-            self._note_bill(self.form.bill, tuple(map(found.get, _BILL)))
+            self._note_rare(found)
+        elif self.form.bill is not None:
+            self._note_rare(found)
 
     def _note_finish(self, finish: object) -> None:
         if type(finish) is str and finish in self.form.failing:
             self.is_error = True
 
-    def _note_parts(self, values: Values) -> None:
-        """As counts: the last of each holds, but for one of 0."""
-        known = self.parts or (0,) * len(PARTS)
-        found = (_part_of(value, slot) for slot, value in zip(PARTS, values, strict=True))
-        self.parts = tuple(new or old for new, old in zip(found, known, strict=True))
+    def _note_rare(self, found: Found) -> None:
+        """What has a price of its own, as counts: the last of each holds, but for one of 0; and the bill."""
+        for slot in _PRICED:
+            value = found.get(slot)
+            if value:
+                self.priced[slot] = value
+        if self.form.bill is not None:
+            self._note_bill(self.form.bill, tuple(map(found.get, _BILL)))
 
     def _note_bill(self, bill: Bill, values: Values) -> None:
         """The last bill holds."""
@@ -193,13 +217,15 @@ class Tally(msgspec.Struct):
         self.counts = [new if new or old is None else old for new, old in zip(counts, known, strict=True)]
 
 
-def _part_of(value: object, slot: str) -> int:
-    """A part of a count: said as such, or as members of a list that say which part they are. 0: nothing is said."""
-    if type(value) is list and slot in _LISTED:
-        name, wanted, count = _LISTED[slot]
-        listed = (item for item in value if type(item) is dict and item.get(name) == wanted)
-        return sum(count_of(item.get(count)) or 0 for item in listed)
-    return count_of(value) or 0
+def _listed(said: Mapping[str, object], part: str) -> int:
+    """A part that is counted in a list's items."""
+    if part not in _LISTED:
+        return 0
+    slot, name, wanted, count = _LISTED[part]
+    items = said.get(slot)
+    if type(items) is not list:
+        return 0
+    return sum(count_of(item.get(count)) or 0 for item in items if type(item) is dict and item.get(name) == wanted)
 
 
 def _amount_of(value: object) -> float | None:

@@ -32,7 +32,7 @@ from services.dialects.formats import Format
 from services.dialects.ratios import RatioTable
 from services.dialects.request import RequestFacts
 from services.dialects.shapes import ShapeReader
-from services.dialects.tally import COUNTS, PARTS, Tally, event_reader, whole_reader
+from services.dialects.tally import COUNTS, Parts, Tally, event_reader, whole_reader
 
 # The reader's own decoded copy of a coded answer ends here; what follows is estimated.
 DECODED_BYTES_MAX: Final = 67_108_864
@@ -40,7 +40,6 @@ DECODED_BYTES_MAX: Final = 67_108_864
 _ERROR_STATUS: Final = 400
 
 _NO_COUNTS: Final = (None,) * len(COUNTS)
-_NO_PARTS: Final = (0,) * len(PARTS)
 
 # Pairs of a format and a content type whose body is remembered, since the same few come again and again.
 _BODIES_MAX: Final = 256
@@ -63,19 +62,10 @@ class Usage(msgspec.Struct, frozen=True):
     is_terminal_seen: bool = False
     is_error: bool = False
     """The answer says in-band that it failed."""
-    tokens_audio_in: int = 0
-    tokens_audio_out: int = 0
-    tokens_cache_write_long: int = 0
-    """Parts of the counts above that may have prices of their own; the last is of what a cache keeps for an hour."""
-    searches: int = 0
-    """Searches of the web that the provider made for the answer."""
     stated_nanodollars: int | None = None
     """What the provider itself says that the answer costs."""
-
-    @property
-    def has_parts(self) -> bool:
-        """Something of it has a price of its own, beside what a cache reads and writes."""
-        return bool(self.tokens_audio_in or self.tokens_audio_out or self.tokens_cache_write_long or self.searches)
+    parts: Parts | None = None
+    """Of the counts, and beside them: what may have a price of its own."""
 
 
 class UsageReaders:
@@ -241,7 +231,6 @@ def counted_usage(tally: Tally) -> Usage:
     if tokens_out is None and tokens_in is not None and not form.has_output:
         tokens_out = 0
     source: Source = "none" if tokens_in is None and tokens_out is None else "provider"
-    audio_in, audio_out, write_long, searches = tally.parts or _NO_PARTS
     return Usage(
         tokens_in,
         tokens_out,
@@ -252,11 +241,8 @@ def counted_usage(tally: Tally) -> Usage:
         tally.model,
         tally.is_terminal_seen,
         tally.is_error,
-        audio_in,
-        audio_out,
-        write_long,
-        searches,
         tally.cost_nanodollars,
+        tally.parts() if tally.priced else None,
     )
 
 

@@ -3,8 +3,8 @@ Prices: what the price data knows, as rates that an edge can use.
 
 `genai-prices` is asked once, when the router starts, because one call of its costs more than a whole request on the
 edge; nothing is fetched from the network. Its match clauses become `Match` values, its tiers `Tier` values. What
-a `Rate` cannot say is left to the standard price: images, video, fees per request (batches the data does not know). A
-model that is priced by something else than tokens gets no rate, so its cost is unknown and not 0.
+a `Rate` cannot say is left to the standard price: video, fees per request (batches the data does not know). A model
+that is priced by something else than tokens gets no rate, so its cost is unknown and not 0.
 """
 
 from __future__ import annotations
@@ -96,6 +96,8 @@ def tiers_of(price: types.ModelPrice) -> tuple[Tier, ...]:
         price.cache_write_1h_mtok,
         price.input_audio_mtok,
         price.output_audio_mtok,
+        price.input_image_mtok,
+        price.output_image_mtok,
         price.web_searches_kcount,
     )
     starts = {0}

@@ -61,6 +61,8 @@ class Tier(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a cache keeps for an hour; None: as `cache_write`."""
     audio_in: float | None = None
     audio_out: float | None = None
+    image_in: float | None = None
+    image_out: float | None = None
     per_thousand_searches: float | None = None
     """USD; None: not known, so they are left out."""
 

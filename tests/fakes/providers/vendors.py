@@ -151,3 +151,21 @@ def conversation_stream(usage: Fields) -> Canned:
         {"type": "conversation.response.done", "usage": usage},
     ]
     return events(said, is_named=True)
+
+
+def picture(tokens_in: int, tokens_out: int, *, image: int) -> Canned:
+    """Google's answer that draws: most of what it counts is the picture."""
+    parts = [{"text": "Here it is."}, {"inlineData": {"mimeType": "image/png", "data": "iVBORw0KGgo="}}]
+    usage = {
+        "promptTokenCount": tokens_in,
+        "candidatesTokenCount": tokens_out,
+        "totalTokenCount": tokens_in + tokens_out,
+        "trafficType": "ON_DEMAND",
+        "promptTokensDetails": [{"modality": "TEXT", "tokenCount": tokens_in}],
+        "candidatesTokensDetails": [
+            {"modality": "TEXT", "tokenCount": tokens_out - image},
+            {"modality": "IMAGE", "tokenCount": image},
+        ],
+    }
+    candidate = {"content": {"role": "model", "parts": parts}, "finishReason": "STOP", "index": 0}
+    return document({"candidates": [candidate], "usageMetadata": usage, "modelVersion": "gemini-2.5-flash-image"})

@@ -6,6 +6,7 @@ import pytest
 
 from services.contracts.router.values import Gateway, Match, Rate, Tier
 from services.dialects.money import RateBook, cost_nanodollars, find_rate, fits, parse_custom_cost
+from services.dialects.tally import Parts
 from services.dialects.usage import Usage
 from services.kit.errors import Malformed
 
@@ -171,19 +172,21 @@ def test_a_malformed_custom_cost_is_refused_by_the_headers_name(text: str) -> No
 def test_what_is_kept_for_an_hour_and_what_is_audio_have_prices_of_their_own() -> None:
     apart = rate("m", Tier(0, 1.0, 2.0, 0.1, 1.25, 2.0, 10.0, 20.0))
 
-    assert cost_nanodollars(apart, Usage(100, 0, 0, 50, tokens_cache_write_long=40)) == 50_000 + 12_500 + 80_000
-    assert cost_nanodollars(apart, Usage(100, 10, tokens_audio_in=30)) == 70_000 + 300_000 + 20_000
-    assert cost_nanodollars(apart, Usage(100, 10, tokens_audio_out=4)) == 100_000 + 12_000 + 80_000
+    assert cost_nanodollars(apart, Usage(100, 0, 0, 50, parts=Parts(cache_write_long=40))) == 50_000 + 12_500 + 80_000
+    assert cost_nanodollars(apart, Usage(100, 10, parts=Parts(audio_in=30))) == 70_000 + 300_000 + 20_000
+    assert cost_nanodollars(apart, Usage(100, 10, parts=Parts(audio_out=4))) == 100_000 + 12_000 + 80_000
+    drawing = rate("m", Tier(0, 1.0, 2.0, image_in=5.0, image_out=30.0))
+    assert cost_nanodollars(drawing, Usage(100, 10, parts=Parts(image_in=20, image_out=9))) == 180_000 + 272_000
 
 
 def test_parts_without_a_price_of_their_own_cost_what_the_rest_costs() -> None:
-    usage = Usage(100, 10, 0, 50, tokens_cache_write_long=40, tokens_audio_in=30, tokens_audio_out=4)
+    usage = Usage(100, 10, 0, 50, parts=Parts(audio_in=30, audio_out=4, cache_write_long=40))
 
     assert cost_nanodollars(rate("m", Tier(0, 1.0, 2.0)), usage) == 120_000
 
 
 def test_searches_cost_what_a_thousand_of_them_cost() -> None:
-    searching = Usage(100, 10, searches=2)
+    searching = Usage(100, 10, parts=Parts(searches=2))
 
     assert cost_nanodollars(rate("m", Tier(0, 1.0, 2.0, per_thousand_searches=10.0)), searching) == 120_000 + 20_000_000
     assert cost_nanodollars(rate("m", Tier(0, 1.0, 2.0)), searching) == 120_000
@@ -192,7 +195,7 @@ def test_searches_cost_what_a_thousand_of_them_cost() -> None:
 def test_audio_is_never_more_than_what_the_cache_left() -> None:
     apart = rate("m", Tier(0, 1.0, 2.0, cache_read=0.1, audio_in=10.0))
 
-    assert cost_nanodollars(apart, Usage(100, 0, 80, tokens_audio_in=60)) == 8_000 + 200_000
+    assert cost_nanodollars(apart, Usage(100, 0, 80, parts=Parts(audio_in=60))) == 8_000 + 200_000
 
 
 STATED = Usage(100, 10, stated_nanodollars=777)
