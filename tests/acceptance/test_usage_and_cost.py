@@ -386,6 +386,17 @@ BROKEN: dict[str, Counts] = {
     "workers ai stream": Counts(None, None, usage_source="estimated"),
 }
 """Streams, and what their providers have told when half of them has come."""
+LAST_WORDS = {
+    "chat stream": b'data: {"error":',
+    "message stream": b"event: error\ndata: ",
+    "cohere stream": b'"delta":{"finish_reason":"ERROR"',
+    "cohere v1 stream": b'"event_type":"stream-end","is_finished":true,"finish_reason":"ERROR"',
+    "azure stream": b'data: {"error":',
+    "vertex message stream": b"event: error\ndata: ",
+    "converse stream": b":exception-type\x07\x00\x19modelStreamErrorException",
+    "invoke stream of Claude": b":exception-type\x07\x00\x19modelStreamErrorException",
+}
+"""How a stream says, in its own words, that it broke."""
 
 
 @pytest.mark.parametrize("ended", ["cut", "stalled", "client_gone"])
@@ -397,8 +408,10 @@ def test_a_stream_that_ends_early_is_booked(
         recording = BY_NAME[name]
         monkeypatch.setattr(stage.fake, "pieces_max", len(recording.answer.pieces) // 2)
 
-        row = interrupted(stage, recording, is_leaving=ended == "client_gone")
+        end, row = interrupted(stage, recording, is_leaving=ended == "client_gone")
 
+        if ended != "client_gone":
+            assert LAST_WORDS.get(name, b"error") in end, (name, end)
         counts = counts_of(row)
         assert (row["ended"], row["success"]) == (ended, False), name
         assert counts.tokens_in, name
@@ -409,8 +422,8 @@ def test_a_stream_that_ends_early_is_booked(
     measured(f"streams booked that ended as {ended}", len(BROKEN), "== 12")
 
 
-def interrupted(stage: Stage, recording: Recording, *, is_leaving: bool) -> Row:
-    """The log of a stream of which half comes. `is_leaving`: the client closes when it has it."""
+def interrupted(stage: Stage, recording: Recording, *, is_leaving: bool) -> tuple[bytes, Row]:
+    """What follows the half of a stream that comes, and the log. `is_leaving`: the client closes when it has it."""
     half = b"".join(recording.answer.pieces[: len(recording.answer.pieces) // 2])
     gateway = "main" if is_leaving else "impatient"
     headers = {"Content-Type": "application/json", "x-recording": recording.name}
@@ -424,4 +437,4 @@ def interrupted(stage: Stage, recording: Recording, *, is_leaving: bool) -> Row:
                 break
     assert answer.body.startswith(half)
     assert not answer.is_whole
-    return stage.row(answer, gateway)
+    return answer.body.removeprefix(half), stage.row(answer, gateway)
