@@ -15,7 +15,7 @@ import msgspec
 from services.dialects.alike import Alike
 from services.dialects.codings import BoundedDecoder
 from services.dialects.fields import TEXT, FieldReader, NotJson
-from services.dialects.frames import FrameScanner
+from services.dialects.frames import Frame, FrameScanner
 from services.dialects.shapes import ShapeReader
 from services.dialects.sse import SseScanner
 from services.dialects.tally import Tally
@@ -283,33 +283,41 @@ class LinesBody:
         self._tally = tally
         self._reader = reader
         self._pending = b""
+        self._is_skipping = False
+        """The rest of a line beyond its bound."""
         self.is_malformed = False
         self.is_unread = False
         self.size_bytes = 0
 
     @property
     def is_mid_event(self) -> bool:
-        return bool(self._pending)
+        return self._is_skipping or bool(self._pending)
 
     def feed(self, chunk: bytes) -> None:
         self.size_bytes += len(chunk)
         *lines, self._pending = (self._pending + chunk).split(b"\n")
         for line in lines:
-            self._read(line)
+            if not self._read(line):
+                self.is_malformed = self.is_unread = True
         if len(self._pending) > _LINE_BYTES_MAX:
             self._pending = b""
-            self.is_unread = True
+            self.is_unread = self._is_skipping = True
 
     def finish(self) -> None:
-        self._read(self._pending)
+        # A last line without its end is taken for what it says, and not blamed: the stream may have been cut.
+        if not self._read(self._pending):
+            self.is_unread = True
 
-    def _read(self, line: bytes) -> None:
-        if not line.strip():
-            return
+    def _read(self, line: bytes) -> bool:
+        """False: it is no JSON."""
+        if self._is_skipping or not line.strip():
+            self._is_skipping = False
+            return True
         try:
             self._tally.note(self._reader.read(line))
         except NotJson:
-            self.is_unread = True
+            return False
+        return True
 
 
 class FramesBody:
@@ -317,29 +325,41 @@ class FramesBody:
 
     can_tell_end = True
     is_document = False
-    is_malformed = False
-    is_mid_event = False
 
     def __init__(self, tally: Tally, reader: FieldReader) -> None:
         self._tally = tally
         self._reader = reader
         self._scanner = FrameScanner()
+        self._is_unlike_json = False
         self.size_bytes = 0
 
     @property
+    def is_malformed(self) -> bool:
+        return self._scanner.is_broken or self._is_unlike_json
+
+    @property
+    def is_mid_event(self) -> bool:
+        return self._scanner.is_mid_frame
+
+    @property
     def is_unread(self) -> bool:
-        return self._scanner.is_broken
+        return self.is_malformed
 
     def feed(self, chunk: bytes) -> None:
         self.size_bytes += len(chunk)
         for frame in self._scanner.feed(chunk):
             if frame.is_exception:
                 self._tally.is_error = True
-                continue
-            try:
-                self._tally.note(self._reader.read(frame.payload), frame.name.decode("latin-1"))
-            except NotJson:
-                continue
+            elif frame.payload:
+                self._read(frame)
 
     def finish(self) -> None:
         """Frames are whole or they are nothing."""
+
+    def _read(self, frame: Frame) -> None:
+        try:
+            found = self._reader.read(frame.payload)
+        except NotJson:
+            self._is_unlike_json = True
+        else:
+            self._tally.note(found, frame.name.decode("latin-1"))

@@ -13,7 +13,9 @@ from typing import Literal, assert_never
 
 import msgspec
 
+from services.dialects.bodies import framing_of
 from services.dialects.formats import ErrorShape, Format
+from services.dialects.frames import exception_frame
 from services.dialects.paths import format_of
 from services.kit.errors import NarrowsError
 
@@ -74,17 +76,28 @@ def error_body(shape: ErrorShape, error: NarrowsError) -> bytes:
 
 def body_of(shape: ErrorShape, status: int, message: str, *, code: int) -> bytes:
     """The JSON body of an error of that HTTP status."""
-    match shape:
-        case "plain":
-            return msgspec.json.encode({"success": False, "error": [{"code": code, "message": message}]})
-        case "openai":
-            return msgspec.json.encode({"error": _openai_error(status, message, code)})
-        case "anthropic":
-            return msgspec.json.encode({"type": "error", "error": _anthropic_error(status, message)})
-        case "google":
-            return msgspec.json.encode({"error": _google_error(status, message)})
+    return msgspec.json.encode(_body_fields(shape, status, message, code))
+
+
+def last_words(
+    form: Format, error: NarrowsError, *, content_type: str, is_stream: bool, is_mid_event: bool, is_first: bool
+) -> bytes:
+    """
+    What a stream that broke ends with, in its own framing and protocol; empty where nothing may be added.
+
+    `is_mid_event`: the client has the beginning of an event. `is_first`: it has nothing yet.
+    """
+    match framing_of(content_type):
+        case "events":
+            return stream_error_event(form, error, is_mid_event=is_mid_event)
+        case "lines":
+            line = msgspec.json.encode(_fields_of(form, error)) + b"\n"
+            return b"\n" + line if is_mid_event else line
+        case "frames":
+            # Half a frame cannot be ended: the rest of its length would be taken from what follows.
+            return b"" if is_mid_event else exception_frame("modelStreamErrorException", error.message)
         case _:
-            assert_never(shape)
+            return array_error_item(form, error, is_first=is_first) if is_stream else b""
 
 
 def stream_error_event(form: Format, error: NarrowsError, *, is_mid_event: bool = False) -> bytes:
@@ -119,6 +132,20 @@ def _shape_by_path(path: str) -> ErrorShape:
     return "plain"
 
 
+def _body_fields(shape: ErrorShape, status: int, message: str, code: int) -> dict[str, object]:
+    match shape:
+        case "plain":
+            return {"success": False, "error": [{"code": code, "message": message}]}
+        case "openai":
+            return {"error": _openai_error(status, message, code)}
+        case "anthropic":
+            return {"type": "error", "error": _anthropic_error(status, message)}
+        case "google":
+            return {"error": _google_error(status, message)}
+        case _:
+            assert_never(shape)
+
+
 def _openai_error(status: int, message: str, code: int) -> dict[str, object]:
     kind = _OPENAI_TYPES.get(status) or ("invalid_request_error" if status < 500 else "server_error")
     return {"message": message, "type": kind, "code": str(code), "param": None}
@@ -135,19 +162,40 @@ def _google_error(status: int, message: str) -> dict[str, object]:
 
 
 def _event_of(form: Format, error: NarrowsError) -> bytes:
+    """A server-sent event."""
+    match form.error_event:
+        case "response" | "prediction":
+            name = "error"
+        case "cohere":
+            name = "message-end"
+        case "":
+            name = "error" if form.error_shape in ("anthropic", "plain") else ""
+        case "generation" | "cohere-v1":
+            name = ""
+        case _:
+            assert_never(form.error_event)
+    head = f"event: {name}\n".encode() if name else b""
+    return head + b"data: " + msgspec.json.encode(_fields_of(form, error)) + b"\n\n"
+
+
+def _fields_of(form: Format, error: NarrowsError) -> dict[str, object]:
+    """What a stream's own event says of an error; where it has none of its own, the error body."""
     status, message, code = error.http_status, error.message, error.code
-    match form.name:
+    match form.error_event:
         case "response":
             # The specification has the fields at the top, the service sends them nested: SDKs look for either.
             nested = _openai_error(status, message, code)
-            fields = {"type": "error", "code": str(code), "message": message, "param": None, "error": nested}
-            return b"event: error\ndata: " + msgspec.json.encode(fields) + b"\n\n"
-        case "text-generation":
-            fields = {"error": message, "error_type": "generation"}
-            return b"data: " + msgspec.json.encode(fields) + b"\n\n"
+            return {"type": "error", "code": str(code), "message": message, "param": None, "error": nested}
+        case "generation":
+            return {"error": message, "error_type": "generation"}
         case "prediction":
-            return b"event: error\ndata: " + msgspec.json.encode({"detail": message}) + b"\n\n"
+            return {"detail": message}
+        case "cohere":
+            return {"type": "message-end", "delta": {"finish_reason": "ERROR", "error": message}}
+        case "cohere-v1":
+            failed = {"text": "", "finish_reason": "ERROR"}
+            return {"event_type": "stream-end", "is_finished": True, "finish_reason": "ERROR", "response": failed}
+        case "":
+            return _body_fields(form.error_shape, status, message, code)
         case _:
-            body = body_of(form.error_shape, status, message, code=code)
-            is_named = form.error_shape in ("anthropic", "plain")
-            return (b"event: error\ndata: " if is_named else b"data: ") + body + b"\n\n"
+            assert_never(form.error_event)

@@ -5,6 +5,9 @@ One row per kind of body, as data. A dialect (what a provider speaks) is a set o
 (`paths.py`); a provider of another make with the same bodies shares the row. What vendors call the same thing
 stands in one slot, in order of preference. Two habits differ and are flags: whether the input count leaves out
 what the prompt cache served, and whether the output count leaves out reasoning. Adding a field is adding a path.
+
+Here are the rows that several providers share. Those of one alone, with where their fields are documented, stand in
+`bedrock.py`, `cohere.py` and `vendors.py`.
 """
 
 from __future__ import annotations
@@ -14,6 +17,9 @@ from typing import Literal
 import msgspec
 
 ErrorShape = Literal["plain", "openai", "anthropic", "google"]
+
+ErrorEvent = Literal["", "response", "generation", "prediction", "cohere", "cohere-v1"]
+"""What a stream calls an error where that is not the error body as an event."""
 
 Paths = tuple[str, ...]
 
@@ -29,13 +35,39 @@ class Tokens(msgspec.Struct, frozen=True, kw_only=True):
     cache_write: Paths = ()
     reasoning: Paths = ()
     total: Paths = ()
+    audio_in: Paths = ()
+    audio_out: Paths = ()
+    image_in: Paths = ()
+    image_out: Paths = ()
+    """Parts of input and output that have prices of their own."""
+    modalities_in: Paths = ()
+    modalities_out: Paths = ()
+    """Lists of the same parts: `{"modality": "AUDIO", "tokenCount": 5}`."""
+    cache_write_long: Paths = ()
+    """The part of `cache_write` that is kept for an hour."""
+    cache_write_lives: Paths = ()
+    """A list of the parts of `cache_write`: `{"ttl": "1h", "inputTokens": 5}`."""
+    searches: Paths = ()
+    """Searches of the web that the provider made for the answer: no tokens, but they have a price."""
     input_headers: tuple[bytes, ...] = ()
     output_headers: tuple[bytes, ...] = ()
+    cache_read_headers: tuple[bytes, ...] = ()
+    cache_write_headers: tuple[bytes, ...] = ()
     """Lower case answer headers that count when the body does not."""
     is_cache_beside: bool = False
     """`input` leaves out what the prompt cache read and wrote."""
     is_reasoning_beside: bool = False
     """`output` leaves out reasoning."""
+
+
+class Bill(msgspec.Struct, frozen=True, kw_only=True):
+    """Where an answer states what it costs."""
+
+    cost: Paths
+    units_per_usd: int = 1
+    beside: Paths = ()
+    """What somebody else charges for the same answer, in the same units: to be added if `is_beside` is true."""
+    is_beside: Paths = ()
 
 
 class Format(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,8 +77,10 @@ class Format(msgspec.Struct, frozen=True, kw_only=True):
     model_type: str = ""
     """As the log row has it: chat, embedding, ...; empty: nothing is metered."""
     error_shape: ErrorShape = "plain"
+    error_event: ErrorEvent = ""
     model: Paths = ("model",)
     tokens: Tokens = Tokens()
+    bill: Bill | None = None
     event_text: Paths = ()
     """Generated text in an event of a stream; several are added up."""
     whole_text: Paths = ()
@@ -61,8 +95,12 @@ class Format(msgspec.Struct, frozen=True, kw_only=True):
     status: Paths = ()
     """State of work that goes on after the answer."""
     error: Paths = ("error",)
+    failing: frozenset[str] = frozenset({"error"})
+    """Values of `finish`, of `event_type` or of the SSE event's name by which an answer says that it failed."""
     is_text: bool = False
     """Output is text (or nothing): what the provider does not report can be estimated."""
+    may_be_text: bool = False
+    """Output may be text or something else: it is text if text was seen."""
     has_output: bool = True
     """False: it makes no output tokens, so none is a count of 0."""
     are_events_json: bool = True
@@ -71,7 +109,7 @@ class Format(msgspec.Struct, frozen=True, kw_only=True):
         return f"Format({self.name})"
 
 
-def _usage_of(*roots: str, fields: Paths) -> Paths:
+def usage_of(*roots: str, fields: Paths) -> Paths:
     """Each field under each root."""
     return tuple(f"{root}.{field}" for field in fields for root in roots)
 
@@ -80,9 +118,9 @@ def _usage_of(*roots: str, fields: Paths) -> Paths:
 _CHAT_ROOTS = ("usage", "x_groq.usage", "choices[].usage")
 
 _CHAT_TOKENS = Tokens(
-    input=_usage_of(*_CHAT_ROOTS, fields=("prompt_tokens", "input_tokens")),
-    output=_usage_of(*_CHAT_ROOTS, fields=("completion_tokens", "output_tokens")),
-    cache_read=_usage_of(
+    input=usage_of(*_CHAT_ROOTS, fields=("prompt_tokens", "input_tokens")),
+    output=usage_of(*_CHAT_ROOTS, fields=("completion_tokens", "output_tokens")),
+    cache_read=usage_of(
         *_CHAT_ROOTS,
         fields=(
             "prompt_tokens_details.cached_tokens",
@@ -91,12 +129,19 @@ _CHAT_TOKENS = Tokens(
             "cache_read_input_tokens",
         ),
     ),
-    cache_write=_usage_of(
+    cache_write=usage_of(
         *_CHAT_ROOTS, fields=("prompt_tokens_details.cache_write_tokens", "cache_creation_input_tokens")
     ),
-    reasoning=_usage_of(*_CHAT_ROOTS, fields=("completion_tokens_details.reasoning_tokens", "reasoning_tokens")),
-    total=_usage_of(*_CHAT_ROOTS, fields=("total_tokens",)),
+    reasoning=usage_of(*_CHAT_ROOTS, fields=("completion_tokens_details.reasoning_tokens", "reasoning_tokens")),
+    total=usage_of(*_CHAT_ROOTS, fields=("total_tokens",)),
+    audio_in=("usage.prompt_tokens_details.audio_tokens",),
+    audio_out=("usage.completion_tokens_details.audio_tokens",),
 )
+
+# DeepSeek's word for an answer that it broke off, beside the one that most use.
+_CHAT_FAILING = frozenset({"error", "insufficient_system_resource"})
+# At the top, in Groq's own object, in the choice (OpenRouter).
+_CHAT_ERRORS = ("error", "x_groq.error", "choices[].error")
 
 _SAID = ("content", "reasoning_content", "reasoning", "refusal", "tool_calls", "function_call")
 
@@ -105,21 +150,24 @@ _INPUT_OUTPUT = Tokens(
     output=("usage.output_tokens", "usage.completion_tokens"),
     cache_read=("usage.input_tokens_details.cached_tokens",),
     reasoning=("usage.output_tokens_details.reasoning_tokens",),
+    audio_in=("usage.input_token_details.audio_tokens",),
+    image_in=("usage.input_tokens_details.image_tokens",),
+    image_out=("usage.output_tokens_details.image_tokens",),
 )
 
 _RESPONSE_ROOTS = ("usage", "response.usage")
 _MESSAGE_ROOTS = ("usage", "message.usage")
 
-_MESSAGE_TOKENS = Tokens(
-    input=_usage_of(*_MESSAGE_ROOTS, fields=("input_tokens",)),
-    output=_usage_of(*_MESSAGE_ROOTS, fields=("output_tokens",)),
-    cache_read=_usage_of(*_MESSAGE_ROOTS, fields=("cache_read_input_tokens",)),
-    cache_write=_usage_of(*_MESSAGE_ROOTS, fields=("cache_creation_input_tokens",)),
-    reasoning=_usage_of(*_MESSAGE_ROOTS, fields=("output_tokens_details.thinking_tokens",)),
+MESSAGE_TOKENS = Tokens(
+    input=usage_of(*_MESSAGE_ROOTS, fields=("input_tokens",)),
+    output=usage_of(*_MESSAGE_ROOTS, fields=("output_tokens",)),
+    cache_read=usage_of(*_MESSAGE_ROOTS, fields=("cache_read_input_tokens",)),
+    cache_write=usage_of(*_MESSAGE_ROOTS, fields=("cache_creation_input_tokens",)),
+    cache_write_long=usage_of(*_MESSAGE_ROOTS, fields=("cache_creation.ephemeral_1h_input_tokens",)),
+    searches=usage_of(*_MESSAGE_ROOTS, fields=("server_tool_use.web_search_requests",)),
+    reasoning=usage_of(*_MESSAGE_ROOTS, fields=("output_tokens_details.thinking_tokens",)),
     is_cache_beside=True,
 )
-
-_COHERE_ROOTS = ("usage", "delta.usage", "meta", "response.meta")
 
 CHAT = Format(
     name="chat",
@@ -129,6 +177,8 @@ CHAT = Format(
     event_text=tuple(f"choices[].delta.{said}" for said in _SAID),
     whole_text=tuple(f"choices[].message.{said}" for said in _SAID),
     finish=("choices[].finish_reason",),
+    error=_CHAT_ERRORS,
+    failing=_CHAT_FAILING,
     is_text=True,
 )
 COMPLETION = Format(
@@ -139,6 +189,8 @@ COMPLETION = Format(
     event_text=("choices[].text",),
     whole_text=("choices[].text",),
     finish=("choices[].finish_reason",),
+    error=_CHAT_ERRORS,
+    failing=_CHAT_FAILING,
     is_text=True,
 )
 EMBEDDING = Format(
@@ -156,13 +208,14 @@ RESPONSE = Format(
     name="response",
     model_type="response",
     error_shape="openai",
+    error_event="response",
     model=("model", "response.model"),
     tokens=Tokens(
-        input=_usage_of(*_RESPONSE_ROOTS, fields=("input_tokens",)),
-        output=_usage_of(*_RESPONSE_ROOTS, fields=("output_tokens",)),
-        cache_read=_usage_of(*_RESPONSE_ROOTS, fields=("input_tokens_details.cached_tokens",)),
-        cache_write=_usage_of(*_RESPONSE_ROOTS, fields=("input_tokens_details.cache_write_tokens",)),
-        reasoning=_usage_of(*_RESPONSE_ROOTS, fields=("output_tokens_details.reasoning_tokens",)),
+        input=usage_of(*_RESPONSE_ROOTS, fields=("input_tokens",)),
+        output=usage_of(*_RESPONSE_ROOTS, fields=("output_tokens",)),
+        cache_read=usage_of(*_RESPONSE_ROOTS, fields=("input_tokens_details.cached_tokens",)),
+        cache_write=usage_of(*_RESPONSE_ROOTS, fields=("input_tokens_details.cache_write_tokens",)),
+        reasoning=usage_of(*_RESPONSE_ROOTS, fields=("output_tokens_details.reasoning_tokens",)),
     ),
     event_text=("delta",),
     whole_text=("output[].content[].text", "output[].arguments", "output[].summary[].text"),
@@ -203,7 +256,7 @@ MESSAGES = Format(
     model_type="chat",
     error_shape="anthropic",
     model=("model", "message.model"),
-    tokens=_MESSAGE_TOKENS,
+    tokens=MESSAGE_TOKENS,
     event_text=("delta.text", "delta.thinking", "delta.partial_json"),
     whole_text=("content[].text", "content[].thinking", "content[].input"),
     event_type=("type",),
@@ -223,6 +276,8 @@ GENERATE = Format(
         output=("usageMetadata.candidatesTokenCount",),
         cache_read=("usageMetadata.cachedContentTokenCount",),
         reasoning=("usageMetadata.thoughtsTokenCount",),
+        modalities_in=("usageMetadata.promptTokensDetails",),
+        modalities_out=("usageMetadata.candidatesTokensDetails",),
         is_reasoning_beside=True,
     ),
     event_text=("candidates[].content.parts[].text", "candidates[].content.parts[].functionCall"),
@@ -237,6 +292,7 @@ GOOGLE_EMBEDDING = Format(
     model=(),
     tokens=Tokens(
         input=("usageMetadata.promptTokenCount",),
+        modalities_in=("usageMetadata.promptTokensDetails",),
     ),
     is_text=True,
     has_output=False,
@@ -245,6 +301,7 @@ GOOGLE_OTHER = Format(name="other", error_shape="google")
 TEXT_GENERATION = Format(
     name="text-generation",
     model_type="completion",
+    error_event="generation",
     tokens=Tokens(
         input=("details.input_length",),
         output=("details.generated_tokens",),
@@ -260,6 +317,7 @@ TEXT_GENERATION = Format(
 PREDICTION = Format(
     name="prediction",
     model_type="prediction",
+    error_event="prediction",
     tokens=Tokens(
         input=("metrics.input_token_count",),
         output=("metrics.output_token_count",),
@@ -268,91 +326,5 @@ PREDICTION = Format(
     terminal_types=frozenset({"done"}),
     status=("status",),
     are_events_json=False,
-)
-COHERE_CHAT = Format(
-    name="cohere-chat",
-    model_type="chat",
-    tokens=Tokens(
-        input=_usage_of(*_COHERE_ROOTS, fields=("billed_units.input_tokens", "tokens.input_tokens")),
-        output=_usage_of(*_COHERE_ROOTS, fields=("billed_units.output_tokens", "tokens.output_tokens")),
-    ),
-    event_text=("delta.message.content.text", "delta.message.tool_calls.function.arguments", "text"),
-    whole_text=("message.content[].text", "text"),
-    event_type=("type", "event_type"),
-    terminal_types=frozenset({"message-end", "stream-end"}),
-    finish=("delta.finish_reason", "finish_reason"),
-    is_text=True,
-)
-COHERE_EMBEDDING = Format(
-    name="cohere-embedding",
-    model_type="embedding",
-    tokens=Tokens(
-        input=("meta.billed_units.input_tokens",),
-    ),
-    is_text=True,
-    has_output=False,
-)
-CONVERSE = Format(
-    name="converse",
-    model_type="chat",
-    model=(),
-    tokens=Tokens(
-        input=("usage.inputTokens",),
-        output=("usage.outputTokens",),
-        cache_read=("usage.cacheReadInputTokens",),
-        cache_write=("usage.cacheWriteInputTokens",),
-        is_cache_beside=True,
-    ),
-    event_text=("delta.text", "delta.toolUse.input", "delta.reasoningContent.text"),
-    whole_text=("output.message.content[].text", "output.message.content[].toolUse"),
-    finish=("stopReason",),
-    is_text=True,
-)
-_METRICS = "amazon-bedrock-invocationMetrics"
-INVOKE = Format(
-    name="invoke",
-    model_type="chat",
-    model=("model", "message.model"),
-    tokens=Tokens(
-        input=(
-            *_MESSAGE_TOKENS.input,
-            "usage.inputTokens",
-            "usage.prompt_tokens",
-            "inputTextTokenCount",
-            "prompt_token_count",
-            f"{_METRICS}.inputTokenCount",
-        ),
-        output=(
-            *_MESSAGE_TOKENS.output,
-            "usage.outputTokens",
-            "usage.completion_tokens",
-            "results[].tokenCount",
-            "totalOutputTextTokenCount",
-            "generation_token_count",
-            f"{_METRICS}.outputTokenCount",
-        ),
-        cache_read=(*_MESSAGE_TOKENS.cache_read, f"{_METRICS}.cacheReadInputTokenCount"),
-        cache_write=(*_MESSAGE_TOKENS.cache_write, f"{_METRICS}.cacheWriteInputTokenCount"),
-        input_headers=(b"x-amzn-bedrock-input-token-count",),
-        output_headers=(b"x-amzn-bedrock-output-token-count",),
-        is_cache_beside=True,
-    ),
-    event_text=("delta.text", "delta.thinking", "delta.partial_json", "outputText", "generation"),
-    whole_text=("content[].text", "content[].input", "results[].outputText", "generation"),
-    event_type=("type",),
-    terminal_types=frozenset({"message_stop"}),
-    finish=("stop_reason", "delta.stop_reason", "completionReason"),
-    is_text=True,
-)
-RUN = Format(
-    name="run",
-    model_type="chat",
-    tokens=Tokens(
-        input=("result.usage.prompt_tokens", "usage.prompt_tokens"),
-        output=("result.usage.completion_tokens", "usage.completion_tokens"),
-    ),
-    event_text=("response", "choices[].delta.content"),
-    whole_text=("result.response",),
-    finish=("choices[].finish_reason",),
 )
 PLAIN = Format(name="plain", model=(), error=())

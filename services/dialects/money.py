@@ -2,8 +2,9 @@
 Money: what an answer costs, from rates that came with the snapshot.
 
 The router turned price data into rows (services/router/prices.py); here a model's name finds its row, once, and tokens
-are multiplied. Costs are whole billionths of a dollar, so that sums are exact. Hazard: what is not known is
-None and never 0: a model without a row, an answer without usage, output where only input has a price.
+are multiplied. A few providers state in the answer what it costs, and then that is what it costs. Costs are whole
+billionths of a dollar, so that sums are exact. Hazard: what is not known is None and never 0: a model without a row,
+an answer without usage, output where only input has a price.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any, Final
 import msgspec
 
 from services.contracts.router.values import Gateway, Match, Rate, Tier
+from services.dialects.tally import Parts
 from services.dialects.usage import Usage
 from services.kit.errors import Malformed
 
@@ -22,6 +24,11 @@ Rates = tuple[Rate, ...]
 
 # One USD per million tokens is a thousand billionths a token.
 _NANODOLLARS_PER_RATE: Final = 1_000
+
+# One USD per thousand searches is a million billionths a search.
+_NANODOLLARS_PER_SEARCH_RATE: Final = 1_000_000
+
+_NO_PARTS: Final = Parts()
 
 _MEMO_ENTRIES_MAX: Final = 8_192
 
@@ -42,7 +49,17 @@ class RateBook:
     def cost_nanodollars(
         self, gateway: Gateway, provider: str, model: str, usage: Usage, *, custom: Rate | None = None
     ) -> int | None:
-        """What the usage costs; `custom` is the client's own rate. None: not known."""
+        """
+        What the usage costs. None: not known.
+
+        The client's own rate (`custom`) goes before one that the operator declares, that before what the provider
+        itself states, and that before its price list.
+        """
+        if custom is None and usage.stated_nanodollars is not None:
+            own = gateway.rates.get(provider)
+            custom = _find(own, None, usage.model) or _find(own, None, model)
+            if custom is None:
+                return usage.stated_nanodollars
         rate = custom or self.rate(gateway, provider, model, answered=usage.model)
         return None if rate is None else cost_nanodollars(rate, usage)
 
@@ -103,22 +120,45 @@ def cost_nanodollars(rate: Rate, usage: Usage) -> int | None:
         return None
     tier = rate.tiers[0] if len(rate.tiers) == 1 else _tier(rate.tiers, tokens_in)
     price_in, price_out = tier.input, tier.output
-    is_cached = usage.tokens_cache_read or usage.tokens_cache_write
-    if not is_cached and price_in is not None and price_out is not None:
+    is_mixed = usage.tokens_cache_read or usage.tokens_cache_write or usage.parts is not None
+    if not is_mixed and price_in is not None and price_out is not None:
         return round(tokens_in * price_in * _NANODOLLARS_PER_RATE + tokens_out * price_out * _NANODOLLARS_PER_RATE)
-    read, write = usage.tokens_cache_read or 0, usage.tokens_cache_write or 0
-    parts = (
-        (max(0, tokens_in - read - write), price_in),
-        (read, price_in if tier.cache_read is None else tier.cache_read),
-        (write, price_in if tier.cache_write is None else tier.cache_write),
-        (tokens_out, price_out),
-    )
-    cost = 0.0
-    for tokens, price in parts:
+    searches = 0 if usage.parts is None else usage.parts.searches
+    cost = searches * (tier.per_thousand_searches or 0.0) * _NANODOLLARS_PER_SEARCH_RATE
+    for tokens, price in _priced(tier, usage, tokens_in, tokens_out):
         if tokens and price is None:
             return None
         cost += tokens * (price or 0.0) * _NANODOLLARS_PER_RATE
     return round(cost)
+
+
+def _priced(tier: Tier, usage: Usage, tokens_in: int, tokens_out: int) -> tuple[tuple[int, float | None], ...]:
+    """The tokens of each kind, each token in one, and their price."""
+    price_in, price_out, parts = tier.input, tier.output, usage.parts or _NO_PARTS
+    read, write = usage.tokens_cache_read or 0, usage.tokens_cache_write or 0
+    write_long = min(parts.cache_write_long, write)
+    price_write = _first_known(tier.cache_write, price_in)
+    # How much of the audio and the images the cache served is not said: as much as can be is taken for new.
+    new = max(0, tokens_in - read - write)
+    audio_in = min(parts.audio_in, new)
+    image_in = min(parts.image_in, new - audio_in)
+    audio_out = min(parts.audio_out, tokens_out)
+    image_out = min(parts.image_out, tokens_out - audio_out)
+    return (
+        (new - audio_in - image_in, price_in),
+        (audio_in, _first_known(tier.audio_in, price_in)),
+        (image_in, _first_known(tier.image_in, price_in)),
+        (read, _first_known(tier.cache_read, price_in)),
+        (write - write_long, price_write),
+        (write_long, _first_known(tier.cache_write_long, price_write)),
+        (tokens_out - audio_out - image_out, price_out),
+        (audio_out, _first_known(tier.audio_out, price_out)),
+        (image_out, _first_known(tier.image_out, price_out)),
+    )
+
+
+def _first_known(price: float | None, otherwise: float | None) -> float | None:
+    return otherwise if price is None else price
 
 
 def parse_custom_cost(text: str) -> Rate:

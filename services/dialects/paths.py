@@ -11,12 +11,14 @@ from __future__ import annotations
 import re
 from urllib.parse import unquote
 
-from services.dialects import formats
+from services.dialects import bedrock, cohere, formats, vendors
 from services.dialects.formats import Format
 
 _BY_ENDING: dict[str, Format] = {
     "chat/completions": formats.CHAT,
     "completions": formats.COMPLETION,
+    "fim/completions": formats.CHAT,
+    "agents/completions": formats.CHAT,
     "embeddings": formats.EMBEDDING,
     "responses": formats.RESPONSE,
     "moderations": formats.MODERATION,
@@ -38,20 +40,10 @@ _GOOGLE_METHODS: dict[str, Format] = {
     "embedContent": formats.GOOGLE_EMBEDDING,
     "batchEmbedContents": formats.GOOGLE_EMBEDDING,
 }
-_COHERE: dict[str, Format] = {
-    "chat": formats.COHERE_CHAT,
-    "embed": formats.COHERE_EMBEDDING,
-    "rerank": formats.RERANK,
-}
-_BEDROCK: dict[str, Format] = {
-    "invoke": formats.INVOKE,
-    "invoke-with-response-stream": formats.INVOKE,
-    "converse": formats.CONVERSE,
-    "converse-stream": formats.CONVERSE,
-}
-
 _GOOGLE_MODEL = re.compile(r"(?:^|/)(?:models|tunedModels)/([^/:]+)")
-_BEDROCK_MODEL = re.compile(r"(?:^|/)model/([^/]+)/")
+# A model's name may be a whole ARN, whose slashes some clients leave as they are.
+_BEDROCK_MODEL = re.compile(r"(?:^|/)model/(.+)/[^/]+$")
+_CONVERSATION = re.compile(r"(?:^|/)conversations(?:/[^/]+(?:/restart)?)?$")
 _AZURE_MODEL = re.compile(r"^[^/]*/([^/]+)/")
 _REPLICATE_MODEL = re.compile(r"(?:^|/)(?:models|deployments)/([^/]+/[^/]+)/predictions$")
 _ROUTER = re.compile(r"router/(?:hf-inference/)?")
@@ -62,27 +54,38 @@ def format_of(dialect: str, path: str) -> Format:
     """The format that the path speaks in that dialect; `PLAIN` when nothing is known of it."""
     if dialect == "plain":
         return formats.PLAIN
+    form = _shared_format(dialect, path)
+    variants = vendors.VARIANTS.get(dialect)
+    return form if variants is None else variants.get(form.name, form)
+
+
+def _shared_format(dialect: str, path: str) -> Format:
+    """The format before a vendor's own row takes its place."""
     head, _, last = path.rpartition("/")
-    known = _BY_ENDING.get(f"{head.rpartition('/')[2]}/{last}") or _BY_ENDING.get(last)
+    ending = f"{head.rpartition('/')[2]}/{last}"
+    known = _BY_ENDING.get(ending) or _BY_ENDING.get(last)
     if known is not None:
         return known
     match dialect:
-        case "openai" | "azure":
+        case "openai" | "azure" | "openrouter" | "xai" | "perplexity":
             return _messages_or(path, formats.OPENAI_OTHER)
+        case "mistral":
+            return vendors.CONVERSATION if _CONVERSATION.search(path) else _messages_or(path, formats.OPENAI_OTHER)
         case "anthropic":
             return _messages_or(path, formats.ANTHROPIC_OTHER)
         case "google":
             return _google(path)
         case "bedrock":
-            return _BEDROCK.get(last, formats.PLAIN)
+            form = bedrock.METHODS.get(last, formats.PLAIN)
+            return bedrock.INVOKE_EMBEDDING if form is bedrock.INVOKE and "embed" in head else form
         case "cohere":
-            return _COHERE.get(last, formats.PLAIN)
+            return cohere.PATHS.get(ending) or cohere.PATHS.get(last, formats.PLAIN)
         case "replicate":
             return formats.PREDICTION if "predictions" in path else formats.PLAIN
         case "huggingface":
             return _messages_or(path, formats.TEXT_GENERATION)
         case "workers-ai":
-            return formats.RUN
+            return vendors.RUN
         case "simulator":
             is_generation = path.removeprefix("v1/").startswith("models/")
             return _messages_or(path, formats.TEXT_GENERATION if is_generation else formats.OPENAI_OTHER)

@@ -32,7 +32,7 @@ from services.dialects.formats import Format
 from services.dialects.ratios import RatioTable
 from services.dialects.request import RequestFacts
 from services.dialects.shapes import ShapeReader
-from services.dialects.tally import COUNTS, Tally, event_reader, whole_reader
+from services.dialects.tally import COUNTS, Parts, Tally, event_reader, whole_reader
 
 # The reader's own decoded copy of a coded answer ends here; what follows is estimated.
 DECODED_BYTES_MAX: Final = 67_108_864
@@ -62,6 +62,10 @@ class Usage(msgspec.Struct, frozen=True):
     is_terminal_seen: bool = False
     is_error: bool = False
     """The answer says in-band that it failed."""
+    stated_nanodollars: int | None = None
+    """What the provider itself says that the answer costs."""
+    parts: Parts | None = None
+    """Of the counts, and beside them: what may have a price of its own."""
 
 
 class UsageReaders:
@@ -179,7 +183,8 @@ class UsageReader(msgspec.Struct):
         usage = counted_usage(tally)
         tokens_in, tokens_out = usage.tokens_in, usage.tokens_out
         if tokens_in is None or tokens_out is None:
-            if tally.form.is_text and body is not None and self.facts.size_bytes:
+            is_text = tally.form.is_text or (tally.form.may_be_text and tally.text_bytes > 0)
+            if is_text and body is not None and self.facts.size_bytes:
                 return self._estimated(usage, ratios, body)
         elif tally.is_terminal_seen:
             ratios.learn(
@@ -189,11 +194,11 @@ class UsageReader(msgspec.Struct):
                 text_bytes=tally.text_bytes,
                 tokens_out=tokens_out - (usage.tokens_reasoning or 0),
             )
-        elif tally.form.is_text:
+        elif tally.form.is_text or tally.form.may_be_text:
             seen = ratios.tokens_out(self.facts.model or tally.model, tally.text_bytes)
             if seen > tokens_out:
                 # Cut off: what was counted before the end is less than what was said.
-                return msgspec.structs.replace(usage, tokens_out=seen, source="estimated")
+                return msgspec.structs.replace(usage, tokens_out=seen, source="estimated", stated_nanodollars=None)
         return usage
 
     def _estimated(self, usage: Usage, ratios: RatioTable, body: Body) -> Usage:
@@ -236,6 +241,8 @@ def counted_usage(tally: Tally) -> Usage:
         tally.model,
         tally.is_terminal_seen,
         tally.is_error,
+        tally.cost_nanodollars,
+        tally.parts() if tally.priced else None,
     )
 
 

@@ -3,8 +3,8 @@ Prices: what the price data knows, as rates that an edge can use.
 
 `genai-prices` is asked once, when the router starts, because one call of its costs more than a whole request on the
 edge; nothing is fetched from the network. Its match clauses become `Match` values, its tiers `Tier` values. What
-a `Rate` cannot say is left to the standard price: batches, longer cache writes, fees per request. A model that is
-priced by something else than tokens gets no rate, so its cost is unknown and not 0.
+a `Rate` cannot say is left to the standard price: video, fees per request (batches the data does not know). A model
+that is priced by something else than tokens gets no rate, so its cost is unknown and not 0.
 """
 
 from __future__ import annotations
@@ -88,16 +88,24 @@ def tiers_of(price: types.ModelPrice) -> tuple[Tier, ...]:
     inputs, outputs = price.input_mtok, price.output_mtok
     if inputs is None and outputs is None:
         return ()
-    reads, writes = price.cache_read_mtok, price.cache_write_mtok
+    parts = (
+        inputs,
+        outputs,
+        price.cache_read_mtok,
+        price.cache_write_mtok,
+        price.cache_write_1h_mtok,
+        price.input_audio_mtok,
+        price.output_audio_mtok,
+        price.input_image_mtok,
+        price.output_image_mtok,
+        price.web_searches_kcount,
+    )
     starts = {0}
-    for part in (inputs, outputs, reads, writes):
+    for part in parts:
         if isinstance(part, types.TieredPrices):
             # The data says above which count a tier holds; a `Tier` says from which on.
             starts |= {tier.start + 1 for tier in part.tiers}
-    return tuple(
-        Tier(start, _at(inputs, start), _at(outputs, start), _at(reads, start), _at(writes, start))
-        for start in sorted(starts)
-    )
+    return tuple(Tier(start, *(_at(part, start) for part in parts)) for start in sorted(starts))
 
 
 def _at(part: Decimal | types.TieredPrices | None, start: int) -> float | None:

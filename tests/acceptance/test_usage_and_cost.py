@@ -21,7 +21,9 @@ from genai_prices import Usage, calc_price
 
 from tests.acceptance.measured import Measured
 from tests.fakes.providers import recordings, shapes
-from tests.fakes.providers.recordings import BY_NAME, CHAT, RECORDINGS, Counts, Recording
+from tests.fakes.providers.failures import FAILING, REFUSING
+from tests.fakes.providers.recording import CHAT, GPT, MESSAGES, Counts, Recording
+from tests.fakes.providers.recordings import BY_NAME, RECORDINGS
 from tests.fakes.providers.server import FakeProvider, document, serving
 from tests.harness.deployment import Together
 from tests.harness.http import Answer, Connection, post, request
@@ -99,7 +101,14 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         yield Stage(narrows, fake)
 
 
-def cost_usd(priced_as: tuple[str, str] | None, counts: Counts) -> float | None:
+def recorded_cost_usd(recording: Recording) -> float | None:
+    """What the answer states, else what its tokens cost."""
+    if recording.stated_usd is not None:
+        return recording.stated_usd
+    return cost_usd(recording.priced_as, recording.counts, recording.parts)
+
+
+def cost_usd(priced_as: tuple[str, str] | None, counts: Counts, parts: dict[str, int] | None = None) -> float | None:
     """What these tokens cost, worked out from the price list itself. None: nobody knows."""
     if priced_as is None or counts.tokens_in is None or counts.tokens_out is None:
         return None
@@ -112,6 +121,7 @@ def cost_usd(priced_as: tuple[str, str] | None, counts: Counts) -> float | None:
         output_tokens=counts.tokens_out,
         cache_read_tokens=counts.tokens_cache_read,
         cache_write_tokens=counts.tokens_cache_write,
+        **(parts or {}),
     )
     return float(calc_price(usage, model_ref=model, provider_id=price_list).total_price)
 
@@ -138,11 +148,37 @@ def test_recorded_answers_are_booked_as_the_provider_counted(stage: Stage, codin
         assert body == b"".join(recording.answer.pieces), recording.name
         assert (answer.header("content-encoding") == "gzip") == (coding == "gzip"), recording.name
         assert counts_of(row) == recording.counts, recording.name
-        assert is_cost(row, cost_usd(recording.priced_as, recording.counts)), (recording.name, row["cost"])
+        assert is_cost(row, recorded_cost_usd(recording)), (recording.name, row["cost"])
         assert (row["model"], row["custom_cost"], row["ended"]) == (recording.model, False, "done"), recording.name
     measured(f"recorded answers booked right, {coding}", len(answers), f"== {len(RECORDINGS)}")
-    priced = sum(recording.priced_as is not None for recording in RECORDINGS)
-    measured(f"of them with a cost, {coding}", priced, ">= 20")
+    priced = sum(recorded_cost_usd(recording) is not None for recording in RECORDINGS)
+    measured(f"of them with a cost, {coding}", priced, ">= 50")
+
+
+@pytest.mark.parametrize("coding", ["plain", "gzip"])
+def test_a_stream_that_fails_in_its_own_words_comes_as_it_is_and_is_never_kept(
+    stage: Stage, coding: str, measured: Measured
+) -> None:
+    headers = {"cf-aig-cache-ttl": "600", "Accept-Encoding": "gzip" if coding == "gzip" else "identity"}
+    for failing in FAILING:
+        for answer in (stage.ask(failing, headers), stage.ask(failing, headers)):
+            body = gzip.decompress(answer.body) if coding == "gzip" else answer.body
+            assert body == b"".join(failing.answer.pieces), failing.name
+            assert answer.header("cf-aig-cache-status") == "MISS", failing.name
+            assert stage.row(answer)["ended"] == "done", failing.name
+    measured(f"failed streams that were not kept, {coding}", len(FAILING), "== 13")
+
+
+def test_a_refusal_comes_as_it_is_and_costs_nothing(stage: Stage, measured: Measured) -> None:
+    for refusing in REFUSING:
+        answer = stage.ask(refusing)
+
+        row = stage.row(answer)
+        assert (answer.status, answer.body) == (refusing.answer.status, refusing.answer.pieces[0]), refusing.name
+        assert (row["success"], row["status_code"]) == (False, answer.status), refusing.name
+        assert counts_of(row) == Counts(None, None, usage_source="none"), refusing.name
+        assert not row["cost"], refusing.name
+    measured("refusals without a cost", len(REFUSING), "== 10")
 
 
 def test_a_plain_stream_of_the_openai_sdk_is_estimated(
@@ -160,7 +196,7 @@ def test_a_plain_stream_of_the_openai_sdk_is_estimated(
     assert counts.usage_source == "estimated"
     assert counts.tokens_in
     assert counts.tokens_out
-    assert is_cost(row, cost_usd(recordings.GPT, counts))
+    assert is_cost(row, cost_usd(GPT, counts))
     measured("estimated tokens out of 14", counts.tokens_out, "10..20")
     measured("estimated cost in microdollars", row["cost"] * 1_000_000, "> 0")
 
@@ -266,7 +302,19 @@ def test_the_step_that_answered_is_the_one_that_is_paid(stage: Stage) -> None:
     assert is_cost(row, cost_usd(message.priced_as, message.counts))
 
 
-@pytest.mark.parametrize("name", ["chat", "chat stream", "message stream", "content array", "generation stream"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "chat",
+        "chat stream",
+        "message stream",
+        "content array",
+        "generation stream",
+        "cohere v1 stream",
+        "converse stream",
+        "openrouter chat",
+    ],
+)
 @pytest.mark.parametrize("coding", ["plain", "gzip"])
 def test_a_cached_answer_has_its_tokens_and_costs_nothing(stage: Stage, name: str, coding: str) -> None:
     recording = BY_NAME[name]
@@ -280,7 +328,7 @@ def test_a_cached_answer_has_its_tokens_and_costs_nothing(stage: Stage, name: st
     assert second.body == first.body
     assert (paid["cached"], free["cached"]) == (False, True)
     assert counts_of(free) == counts_of(paid) == recording.counts
-    assert is_cost(paid, cost_usd(recording.priced_as, recording.counts))
+    assert is_cost(paid, recorded_cost_usd(recording))
     assert free["cost"] == 0
     assert free["model"] == paid["model"] == recording.model
 
@@ -288,7 +336,7 @@ def test_a_cached_answer_has_its_tokens_and_costs_nothing(stage: Stage, name: st
 def test_who_shares_a_fill_pays_nothing(stage: Stage, measured: Measured) -> None:
     url = f"{stage.narrows.url}/v1/local/main/simulator/chat/completions"
     headers = {"cf-aig-cache-ttl": "600", "x-simulator-latency-ms": "500", "x-simulator-words": "20"}
-    question = {"model": "simulator-large", "messages": recordings.MESSAGES}
+    question = {"model": "simulator-large", "messages": MESSAGES}
     answers: list[Answer] = []
     crowd = [threading.Thread(target=lambda: answers.append(post(url, question, headers))) for _ in range(8)]
     for one in crowd:
@@ -329,8 +377,26 @@ BROKEN: dict[str, Counts] = {
     "generation stream": Counts(None, None, usage_source="estimated"),
     "message stream": Counts(925, None, 900, 0, usage_source="estimated"),
     "content events": Counts(9, 12 + 33, None, None, 33),
+    "cohere stream": Counts(None, None, usage_source="estimated"),
+    "cohere v1 stream": Counts(None, None, usage_source="estimated"),
+    "azure stream": Counts(None, None, usage_source="estimated"),
+    "vertex message stream": Counts(726, None, 700, 0, usage_source="estimated"),
+    "converse stream": Counts(None, None, usage_source="estimated"),
+    "invoke stream of Claude": Counts(818, None, 800, 0, usage_source="estimated"),
+    "workers ai stream": Counts(None, None, usage_source="estimated"),
 }
 """Streams, and what their providers have told when half of them has come."""
+LAST_WORDS = {
+    "chat stream": b'data: {"error":',
+    "message stream": b"event: error\ndata: ",
+    "cohere stream": b'"delta":{"finish_reason":"ERROR"',
+    "cohere v1 stream": b'"event_type":"stream-end","is_finished":true,"finish_reason":"ERROR"',
+    "azure stream": b'data: {"error":',
+    "vertex message stream": b"event: error\ndata: ",
+    "converse stream": b":exception-type\x07\x00\x19modelStreamErrorException",
+    "invoke stream of Claude": b":exception-type\x07\x00\x19modelStreamErrorException",
+}
+"""How a stream says, in its own words, that it broke."""
 
 
 @pytest.mark.parametrize("ended", ["cut", "stalled", "client_gone"])
@@ -342,8 +408,10 @@ def test_a_stream_that_ends_early_is_booked(
         recording = BY_NAME[name]
         monkeypatch.setattr(stage.fake, "pieces_max", len(recording.answer.pieces) // 2)
 
-        row = interrupted(stage, recording, is_leaving=ended == "client_gone")
+        end, row = interrupted(stage, recording, is_leaving=ended == "client_gone")
 
+        if ended != "client_gone":
+            assert LAST_WORDS.get(name, b"error") in end, (name, end)
         counts = counts_of(row)
         assert (row["ended"], row["success"]) == (ended, False), name
         assert counts.tokens_in, name
@@ -351,11 +419,11 @@ def test_a_stream_that_ends_early_is_booked(
         wanted = {slot: count for slot, count in asdict(told).items() if count is not None}
         assert asdict(counts) | wanted == asdict(counts), name
         assert is_cost(row, cost_usd(recording.priced_as, counts)), name
-    measured(f"streams booked that ended as {ended}", len(BROKEN), "== 5")
+    measured(f"streams booked that ended as {ended}", len(BROKEN), "== 12")
 
 
-def interrupted(stage: Stage, recording: Recording, *, is_leaving: bool) -> Row:
-    """The log of a stream of which half comes. `is_leaving`: the client closes when it has it."""
+def interrupted(stage: Stage, recording: Recording, *, is_leaving: bool) -> tuple[bytes, Row]:
+    """What follows the half of a stream that comes, and the log. `is_leaving`: the client closes when it has it."""
     half = b"".join(recording.answer.pieces[: len(recording.answer.pieces) // 2])
     gateway = "main" if is_leaving else "impatient"
     headers = {"Content-Type": "application/json", "x-recording": recording.name}
@@ -369,4 +437,4 @@ def interrupted(stage: Stage, recording: Recording, *, is_leaving: bool) -> Row:
                 break
     assert answer.body.startswith(half)
     assert not answer.is_whole
-    return stage.row(answer, gateway)
+    return answer.body.removeprefix(half), stage.row(answer, gateway)

@@ -49,7 +49,7 @@ class Provider(msgspec.Struct, frozen=True):
     """Plain http and private addresses may be used. Link-local and metadata addresses never."""
 
 
-class Tier(msgspec.Struct, frozen=True):
+class Tier(msgspec.Struct, frozen=True, omit_defaults=True):
     """Rates that hold from `from_tokens_in` input tokens on. USD per million tokens; None: not priced apart."""
 
     from_tokens_in: int
@@ -57,6 +57,14 @@ class Tier(msgspec.Struct, frozen=True):
     output: float | None
     cache_read: float | None = None
     cache_write: float | None = None
+    cache_write_long: float | None = None
+    """What a cache keeps for an hour; None: as `cache_write`."""
+    audio_in: float | None = None
+    audio_out: float | None = None
+    image_in: float | None = None
+    image_out: float | None = None
+    per_thousand_searches: float | None = None
+    """USD; None: not known, so they are left out."""
 
 
 class Match(msgspec.Struct, frozen=True):

@@ -18,7 +18,7 @@ from typing import Literal
 import msgspec
 
 from services.contracts.analytics.values import Ended
-from services.dialects.errors import array_error_item, stream_error_event
+from services.dialects.errors import last_words
 from services.dialects.request import RequestFacts
 from services.dialects.usage import Usage, UsageReader, UsageReaders
 from services.edge.answers.recall import Recall
@@ -289,12 +289,12 @@ def _has_own_end(reader: UsageReader | None) -> bool:
 def _break_off(reply: Reply, relayed: Relayed, framing: Framing, tee: Tee, error: StreamBroken) -> Ended:
     """Tell the client in its own protocol, where bytes may still be added, and close."""
     relayed.error = error
-    last_words = b""
+    words = b""
     if (framing.is_chunked or framing.is_by_close) and not relayed.is_coded:
-        last_words = _last_words(relayed, tee.reader, error)
-    if last_words:
-        reply.send(framing.frame([last_words], is_end=False))
-    if framing.is_by_close and not last_words:
+        words = _last_words(relayed, tee.reader, error)
+    if words:
+        reply.send(framing.frame([words], is_end=False))
+    if framing.is_by_close and not words:
         reply.reset()
     else:
         reply.break_off()
@@ -302,15 +302,17 @@ def _break_off(reply: Reply, relayed: Relayed, framing: Framing, tee: Tee, error
 
 
 def _last_words(relayed: Relayed, reader: UsageReader | None, error: StreamBroken) -> bytes:
-    """The error as the last event of a stream, or as the last item of a stream that is one JSON array; else nothing."""
-    form = relayed.step.facts.format
-    if relayed.content_type.lower().startswith("text/event-stream"):
-        # Nobody has read the stream: end the event that may be open. Blank lines beyond that mean nothing.
-        is_mid_event = reader is None or reader.is_mid_event
-        return stream_error_event(form, error, is_mid_event=is_mid_event)
-    if relayed.step.facts.is_stream:
-        return array_error_item(form, error, is_first=relayed.first_byte_s is None)
-    return b""
+    """The error as the stream's own framing and protocol have it; else nothing."""
+    facts = relayed.step.facts
+    return last_words(
+        facts.format,
+        error,
+        content_type=relayed.content_type,
+        is_stream=facts.is_stream,
+        # Nobody has read the stream: an event may be open.
+        is_mid_event=reader is None or reader.is_mid_event,
+        is_first=relayed.first_byte_s is None,
+    )
 
 
 def _source_of(exchange: Exchange) -> tuple[Source, Step]:

@@ -7,48 +7,21 @@ A request names the recording it wants in the header `x-recording`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, Literal
-
 from tests.fakes.providers import shapes
+from tests.fakes.providers.failures import FAILING, REFUSING
+from tests.fakes.providers.recording import (
+    CHAT,
+    CHAT_STREAM,
+    CLAUDE,
+    CONTENT,
+    GEMINI,
+    GPT,
+    MESSAGE,
+    Counts,
+    Recording,
+)
 from tests.fakes.providers.server import Canned, Recorded, document, events
-
-MESSAGES = [{"role": "user", "content": "Where to?"}]
-CHAT = {"model": "gpt-5-mini", "messages": MESSAGES}
-CHAT_STREAM = {**CHAT, "stream": True, "stream_options": {"include_usage": True}}
-MESSAGE = {"model": "claude-sonnet-4-5", "max_tokens": 256, "messages": MESSAGES}
-CONTENT = {"contents": [{"role": "user", "parts": [{"text": "Where to?"}]}]}
-GPT = ("openai", "gpt-5-mini")
-CLAUDE = ("anthropic", "claude-sonnet-4-5")
-GEMINI = ("google", "gemini-2.5-flash")
-
-
-@dataclass(frozen=True)
-class Counts:
-    """Tokens, in the names of a log."""
-
-    tokens_in: int | None
-    tokens_out: int | None
-    tokens_cache_read: int | None = None
-    tokens_cache_write: int | None = None
-    tokens_reasoning: int | None = None
-    usage_source: Literal["provider", "estimated", "none"] = "provider"
-
-
-@dataclass(frozen=True)
-class Recording:
-    """One exchange. `priced_as`: the price list and model that hold; None: no price is known. `model`: as logged."""
-
-    name: str
-    provider: str
-    path: str
-    request: dict[str, Any]
-    answer: Canned
-    counts: Counts
-    model: str
-    priced_as: tuple[str, str] | None = None
-    method: str = "POST"
-    headers: dict[str, str] = field(default_factory=dict)
+from tests.fakes.providers.vendor_recordings import VENDORS
 
 
 def answer(request: Recorded, url: str) -> Canned | None:
@@ -138,6 +111,17 @@ OPENAI = (
         GPT,
     ),
     Recording(
+        "chat that speaks",
+        "openai",
+        "chat/completions",
+        {**CHAT, "model": "gpt-audio", "modalities": ["text", "audio"]},
+        shapes.chat(usage=shapes.chat_usage(140, 220, audio_in=100, audio_out=180), model="gpt-audio-2025-08-28"),
+        Counts(140, 220, 0, None, 0),
+        "gpt-audio-2025-08-28",
+        ("openai", "gpt-audio"),
+        parts={"input_audio_tokens": 100, "output_audio_tokens": 180},
+    ),
+    Recording(
         "groq stream",
         "groq",
         "chat/completions",
@@ -175,6 +159,17 @@ ANTHROPIC = (
         CLAUDE,
     ),
     Recording(
+        "message with searches, kept for an hour",
+        "anthropic",
+        "v1/messages",
+        MESSAGE,
+        shapes.message(shapes.message_usage(12, 60, write=1500, write_long=1200, searches=2)),
+        Counts(12 + 1500, 60, 0, 1500),
+        "claude-sonnet-4-5-20250929",
+        CLAUDE,
+        parts={"cache_write_1h_tokens": 1200, "web_searches": 2},
+    ),
+    Recording(
         "message stream with thinking",
         "anthropic",
         "v1/messages",
@@ -205,6 +200,17 @@ GOOGLE = (
         Counts(9, 61, None, None, 33),
         "gemini-2.5-flash",
         GEMINI,
+    ),
+    Recording(
+        "content of a recording",
+        "google-ai-studio",
+        "v1beta/models/gemini-2.5-flash:generateContent",
+        CONTENT,
+        document(shapes.content(shapes.TEXT, shapes.content_usage(1000, 20, audio_in=900))),
+        Counts(1000, 20),
+        "gemini-2.5-flash",
+        GEMINI,
+        parts={"input_audio_tokens": 900},
     ),
     Recording(
         "content array",
@@ -321,6 +327,6 @@ UNPRICED = (
         "nobody-knows-it",
     ),
 )
-RECORDINGS = (*OPENAI, *ANTHROPIC, *GOOGLE, *HUGGINGFACE, *REPLICATE, *UNPRICED)
+RECORDINGS = (*OPENAI, *ANTHROPIC, *GOOGLE, *HUGGINGFACE, *REPLICATE, *UNPRICED, *VENDORS)
 BY_NAME = {recording.name: recording for recording in RECORDINGS}
-ANSWERS = {name: recording.answer for name, recording in BY_NAME.items()}
+ANSWERS = {recording.name: recording.answer for recording in (*RECORDINGS, *FAILING, *REFUSING)}

@@ -45,15 +45,17 @@ def chat_stream(
     return events(said, done=True)
 
 
-def chat_usage(tokens_in: int, tokens_out: int, *, cached: int = 0, reasoning: int = 0) -> dict[str, Any]:
+def chat_usage(
+    tokens_in: int, tokens_out: int, *, cached: int = 0, reasoning: int = 0, audio_in: int = 0, audio_out: int = 0
+) -> dict[str, Any]:
     return {
         "prompt_tokens": tokens_in,
         "completion_tokens": tokens_out,
         "total_tokens": tokens_in + tokens_out,
-        "prompt_tokens_details": {"cached_tokens": cached, "audio_tokens": 0},
+        "prompt_tokens_details": {"cached_tokens": cached, "audio_tokens": audio_in},
         "completion_tokens_details": {
             "reasoning_tokens": reasoning,
-            "audio_tokens": 0,
+            "audio_tokens": audio_out,
             "accepted_prediction_tokens": 0,
             "rejected_prediction_tokens": 0,
         },
@@ -151,13 +153,19 @@ def message_head(usage: dict[str, Any], **more: Any) -> dict[str, Any]:
     return {**head, "stop_reason": None, "stop_sequence": None, **more, "usage": usage}
 
 
-def message_usage(tokens_in: int, tokens_out: int, *, read: int = 0, write: int = 0) -> dict[str, Any]:
+def message_usage(
+    tokens_in: int, tokens_out: int, *, read: int = 0, write: int = 0, write_long: int = 0, searches: int = 0
+) -> dict[str, Any]:
     return {
         "input_tokens": tokens_in,
         "cache_creation_input_tokens": write,
         "cache_read_input_tokens": read,
-        "cache_creation": {"ephemeral_5m_input_tokens": write, "ephemeral_1h_input_tokens": 0},
+        "cache_creation": {
+            "ephemeral_5m_input_tokens": write - write_long,
+            "ephemeral_1h_input_tokens": write_long,
+        },
         "output_tokens": tokens_out,
+        "server_tool_use": {"web_search_requests": searches} if searches else None,
         "service_tier": "standard",
     }
 
@@ -205,10 +213,14 @@ def content(text: str, usage: dict[str, Any], *, finish_reason: str | None = "ST
     }
 
 
-def content_usage(tokens_in: int, candidates: int, *, thoughts: int = 0, cached: int = 0) -> dict[str, Any]:
+def content_usage(
+    tokens_in: int, candidates: int, *, thoughts: int = 0, cached: int = 0, audio_in: int = 0
+) -> dict[str, Any]:
     usage: dict[str, Any] = {"promptTokenCount": tokens_in, "candidatesTokenCount": candidates}
     usage["totalTokenCount"] = tokens_in + candidates + thoughts
-    usage["promptTokensDetails"] = [{"modality": "TEXT", "tokenCount": tokens_in}]
+    usage["promptTokensDetails"] = [{"modality": "TEXT", "tokenCount": tokens_in - audio_in}]
+    if audio_in:
+        usage["promptTokensDetails"].append({"modality": "AUDIO", "tokenCount": audio_in})
     if cached:
         usage["cachedContentTokenCount"] = cached
         usage["cacheTokensDetails"] = [{"modality": "TEXT", "tokenCount": cached}]

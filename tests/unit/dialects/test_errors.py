@@ -7,8 +7,16 @@ from typing import Any
 
 import pytest
 
-from services.dialects.errors import ErrorShape, array_error_item, error_body, shape_of, stream_error_event
+from services.dialects.errors import (
+    ErrorShape,
+    array_error_item,
+    error_body,
+    last_words,
+    shape_of,
+    stream_error_event,
+)
 from services.dialects.formats import CHAT, GENERATE
+from services.dialects.frames import FrameScanner
 from services.dialects.paths import format_of
 from services.dialects.sse import SseScanner
 from services.kit.errors import (
@@ -46,6 +54,14 @@ from services.kit.errors import (
         ("native", "replicate", "predictions", "plain"),
         ("native", "bedrock", "bedrock-runtime/r/model/m/invoke", "plain"),
         ("native", "cohere", "v2/chat", "plain"),
+        ("native", "cohere", "compatibility/v1/chat/completions", "openai"),
+        ("native", "mistral", "v1/fim/completions", "openai"),
+        ("native", "mistral", "v1/conversations", "openai"),
+        ("native", "openrouter", "v1/messages", "anthropic"),
+        ("native", "xai", "v1/responses", "openai"),
+        ("native", "xai", "v1/models", "openai"),
+        ("native", "workers-ai", "@cf/meta/llama", "plain"),
+        ("native", "workers-ai", "v1/chat/completions", "openai"),
         ("native", "simulator", "v1/messages", "anthropic"),
         ("native", "simulator", "chat/completions", "openai"),
         ("native", "plain", "chat/completions", "plain"),
@@ -138,6 +154,18 @@ BROKEN = StreamBroken("the provider's answer was cut")
         ),
         ("huggingface", "gpt2", b"", {"error": BROKEN.message, "error_type": "generation"}),
         ("replicate", "predictions", b"error", {"detail": BROKEN.message}),
+        (
+            "cohere",
+            "v2/chat",
+            b"message-end",
+            {"type": "message-end", "delta": {"finish_reason": "ERROR", "error": BROKEN.message}},
+        ),
+        (
+            "openrouter",
+            "v1/chat/completions",
+            b"",
+            {"error": {"message": BROKEN.message, "type": "server_error", "code": "2207", "param": None}},
+        ),
         ("plain", "x", b"error", {"success": False, "error": [{"code": 2207, "message": BROKEN.message}]}),
     ],
 )
@@ -147,6 +175,46 @@ def test_a_broken_stream_says_so_in_its_own_protocol(dialect: str, path: str, na
     (scanned,) = SseScanner().feed(event)
     assert scanned.name == name
     assert json.loads(scanned.payload) == payload
+
+
+FRAMES = "application/vnd.amazon.eventstream"
+LINES = "application/stream+json"
+
+
+def words(dialect: str, path: str, content_type: str, *, is_mid_event: bool = False, is_stream: bool = True) -> bytes:
+    return last_words(
+        format_of(dialect, path),
+        BROKEN,
+        content_type=content_type,
+        is_stream=is_stream,
+        is_mid_event=is_mid_event,
+        is_first=False,
+    )
+
+
+def test_a_broken_binary_stream_ends_with_an_exception() -> None:
+    (frame,) = FrameScanner().feed(words("bedrock", "model/m/converse-stream", FRAMES))
+
+    assert frame.is_exception
+    assert json.loads(frame.payload) == {"message": BROKEN.message}
+
+
+def test_half_a_frame_is_left_as_it_is() -> None:
+    assert words("bedrock", "model/m/converse-stream", FRAMES, is_mid_event=True) == b""
+
+
+@pytest.mark.parametrize("is_mid_event", [False, True])
+def test_a_broken_stream_of_lines_ends_with_a_line(is_mid_event: bool) -> None:
+    ending = words("cohere", "v1/chat", LINES, is_mid_event=is_mid_event)
+
+    assert ending.startswith(b"\n") == is_mid_event
+    fields = json.loads(ending)
+    assert (fields["event_type"], fields["finish_reason"]) == ("stream-end", "ERROR")
+
+
+def test_nothing_is_added_to_a_document() -> None:
+    assert words("openai", "chat/completions", "application/json", is_stream=False) == b""
+    assert words("google", "v1beta/models/g:generateContent", "application/json", is_stream=False) == b""
 
 
 def test_half_an_event_is_ended_before_the_error() -> None:

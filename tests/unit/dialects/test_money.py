@@ -6,6 +6,7 @@ import pytest
 
 from services.contracts.router.values import Gateway, Match, Rate, Tier
 from services.dialects.money import RateBook, cost_nanodollars, find_rate, fits, parse_custom_cost
+from services.dialects.tally import Parts
 from services.dialects.usage import Usage
 from services.kit.errors import Malformed
 
@@ -166,3 +167,52 @@ def test_the_clients_own_rate_comes_first() -> None:
 def test_a_malformed_custom_cost_is_refused_by_the_headers_name(text: str) -> None:
     with pytest.raises(Malformed, match="cf-aig-custom-cost"):
         parse_custom_cost(text)
+
+
+def test_what_is_kept_for_an_hour_and_what_is_audio_have_prices_of_their_own() -> None:
+    apart = rate("m", Tier(0, 1.0, 2.0, 0.1, 1.25, 2.0, 10.0, 20.0))
+
+    assert cost_nanodollars(apart, Usage(100, 0, 0, 50, parts=Parts(cache_write_long=40))) == 50_000 + 12_500 + 80_000
+    assert cost_nanodollars(apart, Usage(100, 10, parts=Parts(audio_in=30))) == 70_000 + 300_000 + 20_000
+    assert cost_nanodollars(apart, Usage(100, 10, parts=Parts(audio_out=4))) == 100_000 + 12_000 + 80_000
+    drawing = rate("m", Tier(0, 1.0, 2.0, image_in=5.0, image_out=30.0))
+    assert cost_nanodollars(drawing, Usage(100, 10, parts=Parts(image_in=20, image_out=9))) == 180_000 + 272_000
+
+
+def test_parts_without_a_price_of_their_own_cost_what_the_rest_costs() -> None:
+    usage = Usage(100, 10, 0, 50, parts=Parts(audio_in=30, audio_out=4, cache_write_long=40))
+
+    assert cost_nanodollars(rate("m", Tier(0, 1.0, 2.0)), usage) == 120_000
+
+
+def test_searches_cost_what_a_thousand_of_them_cost() -> None:
+    searching = Usage(100, 10, parts=Parts(searches=2))
+
+    assert cost_nanodollars(rate("m", Tier(0, 1.0, 2.0, per_thousand_searches=10.0)), searching) == 120_000 + 20_000_000
+    assert cost_nanodollars(rate("m", Tier(0, 1.0, 2.0)), searching) == 120_000
+
+
+def test_audio_is_never_more_than_what_the_cache_left() -> None:
+    apart = rate("m", Tier(0, 1.0, 2.0, cache_read=0.1, audio_in=10.0))
+
+    assert cost_nanodollars(apart, Usage(100, 0, 80, parts=Parts(audio_in=60))) == 8_000 + 200_000
+
+
+STATED = Usage(100, 10, stated_nanodollars=777)
+
+
+def test_what_the_provider_states_goes_before_its_price_list() -> None:
+    book = RateBook(catalogue=lambda: {"p": (rate("m"),)})
+
+    assert book.cost_nanodollars(GATEWAY, "p", "m", STATED) == 777
+    assert book.cost_nanodollars(GATEWAY, "p", "unknown", STATED) == 777
+    assert book.cost_nanodollars(GATEWAY, "p", "m", Usage(stated_nanodollars=777)) == 777
+
+
+def test_a_rate_of_the_clients_or_of_the_operators_goes_before_what_the_provider_states() -> None:
+    book = RateBook(catalogue=dict)
+    own = Gateway("local", "main", rates={"p": (rate("m"),)})
+
+    assert book.cost_nanodollars(own, "p", "m", STATED) == 120_000
+    assert book.cost_nanodollars(own, "p", "unknown", STATED) == 777
+    assert book.cost_nanodollars(own, "p", "m", STATED, custom=rate("c", Tier(0, 0.0, 1.0))) == 10_000

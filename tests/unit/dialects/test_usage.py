@@ -2,45 +2,23 @@
 
 from __future__ import annotations
 
-import base64
 import gzip
 import json
-import struct
 from typing import Any
 
 import brotli
 import pytest
 import zstandard
 
-from services.dialects.request import RequestFacts, RequestReader, request_form
-from services.dialects.usage import Usage, UsageReaders
+from services.dialects.usage import UsageReaders
+from tests.unit.dialects.reading import JSON, SSE, counts, facts, read, sse
 
-REQUESTS = RequestReader()
-JSON = "application/json"
-SSE = "text/event-stream"
 CHAT = ("openai", "chat/completions")
 RESPONSES = ("openai", "responses")
 MESSAGES = ("anthropic", "v1/messages")
 GENERATE = ("google", "v1beta/models/gemini-2.5-flash:generateContent")
 TGI = ("huggingface", "gpt2")
 PREDICTIONS = ("replicate", "predictions")
-
-
-def facts(dialect: str, path: str, body: bytes = b'{"model":"m","messages":"0123456789"}') -> RequestFacts:
-    return REQUESTS.read(request_form(dialect, path), body)
-
-
-def read(where: tuple[str, str], answer: bytes, content_type: str = JSON, **options: Any) -> Usage:
-    reader = UsageReaders().open(facts(*where), content_type=content_type, **options)
-    reader.feed(answer)
-    return reader.finish()
-
-
-def sse(*events: Any, done: bool = False) -> bytes:
-    text = "".join(
-        (f"event: {event['type']}\n" if "type" in event else "") + f"data: {json.dumps(event)}\n\n" for event in events
-    )
-    return (text + ("data: [DONE]\n\n" if done else "")).encode()
 
 
 def said(text: str | None, **more: Any) -> dict[str, Any]:
@@ -89,16 +67,6 @@ def test_every_vendors_shape_of_a_chat_stream_is_counted(shape: str) -> None:
     assert counts(usage) == COUNTED
     assert usage.source == "provider"
     assert usage.is_terminal_seen
-
-
-def counts(usage: Usage) -> tuple[int | None, ...]:
-    return (
-        usage.tokens_in,
-        usage.tokens_out,
-        usage.tokens_cache_read,
-        usage.tokens_cache_write,
-        usage.tokens_reasoning,
-    )
 
 
 WHOLE: list[tuple[str, tuple[str, str], Any, tuple[int | None, ...], str]] = [
@@ -524,44 +492,6 @@ def test_a_document_beyond_its_bound_is_searched_at_both_ends(is_usage_first: bo
         reader.feed(document[at : at + 65_536])
 
     assert counts(reader.finish()) == (9, 0, None, None, None)
-
-
-def frame(name: str, payload: bytes, *, header: str = ":event-type") -> bytes:
-    headers = bytes([len(header)]) + header.encode() + b"\x07" + struct.pack(">H", len(name)) + name.encode()
-    size = 12 + len(headers) + len(payload) + 4
-    return struct.pack(">II", size, len(headers)) + b"crc " + headers + payload + b"crc "
-
-
-def test_a_binary_stream_of_wrapped_events_is_counted() -> None:
-    def wrapped(event: Any) -> bytes:
-        return frame("chunk", json.dumps({"bytes": base64.b64encode(json.dumps(event).encode()).decode()}).encode())
-
-    stream = wrapped({"type": "message_start", "message": {"usage": {"input_tokens": 5, "output_tokens": 1}}})
-    stream += wrapped({"type": "message_delta", "usage": {"output_tokens": 8}}) + wrapped({"type": "message_stop"})
-    reader = UsageReaders().open(
-        facts("bedrock", "model/anthropic.claude/invoke-with-response-stream"),
-        content_type="application/vnd.amazon.eventstream",
-    )
-
-    for at in range(0, len(stream), 11):
-        reader.feed(stream[at : at + 11])
-
-    assert reader.is_terminal_seen
-    assert counts(reader.finish()) == (5, 8, None, None, None)
-
-
-def test_a_binary_stream_of_plain_events_is_counted_and_tells_exceptions() -> None:
-    reader = UsageReaders().open(
-        facts("bedrock", "model/amazon.nova/converse-stream"), content_type="application/vnd.amazon.eventstream"
-    )
-
-    reader.feed(frame("metadata", b'{"usage":{"inputTokens":3,"outputTokens":4}}'))
-    assert not reader.is_error
-    reader.feed(frame("throttlingException", b'{"message":"slow down"}', header=":exception-type"))
-    reader.feed(b"\xff" * 40)
-
-    assert reader.is_error
-    assert counts(reader.finish()) == (3, 4, None, None, None)
 
 
 def test_embedded_files_count_as_what_a_model_sees_of_them() -> None:
