@@ -2,7 +2,8 @@
 Tee: what the gateway itself wants from an answer as it passes.
 
 The relay loop gives every piece to the tee before the client has it: usage is read, the cache is filled, a bounded
-copy is kept for the log. Nothing here delays or changes a byte.
+copy is kept for the log. Nothing here delays or changes a byte; but behind an event that is malformed nothing passes,
+neither to the client nor into a fill, since a proper end might stand there.
 """
 
 from __future__ import annotations
@@ -61,6 +62,8 @@ class Tee(msgspec.Struct, eq=False):
     """Of an answer that is all here: the cache hears of it when it has been read, in one item."""
     chunks: list[bytes] = []
     """Of the same."""
+    is_malformed: bool = False
+    """An event was no event: nothing of the answer passes any more."""
 
     def head(self, status: int, kept: Kept, ttl_s: int, *, is_all_here: bool) -> None:
         """The answer begins."""
@@ -73,16 +76,25 @@ class Tee(msgspec.Struct, eq=False):
         else:
             self.fill.head(status, kept.stored(), ttl_s)
 
-    def piece(self, piece: bytes) -> None:
-        """The next bytes of the body, as they came."""
-        if self.reader is not None:
-            self.reader.feed(piece)
+    def pieces(self, pieces: list[bytes]) -> list[bytes]:
+        """The next bytes of the body, as they came. Gives what the client may have of them: nearly always all."""
+        reader = self.reader
+        if reader is not None:
+            for at, piece in enumerate(pieces):
+                reader.feed(piece)
+                if reader.is_malformed:
+                    self.is_malformed = True
+                    pieces = [*pieces[:at], reader.up_to_fault(piece)]
+                    break
         if self.capture is not None:
-            self.capture.add(piece)
+            for piece in pieces:
+                self.capture.add(piece)
         if self.held_head is not None:
-            self.chunks.append(piece)
+            self.chunks += pieces
         elif self.fill is not None:
-            self.fill.chunk(piece)
+            for piece in pieces:
+                self.fill.chunk(piece)
+        return pieces
 
     def finish(self, *, is_whole: bool) -> Usage | None:
         """
@@ -92,8 +104,8 @@ class Tee(msgspec.Struct, eq=False):
         if usage is None and self.reader is not None:
             usage = self.usage = self.reader.finish()
         if self.fill is not None:
-            is_error = usage is not None and usage.is_error
-            self._end_fill(self.fill, "failed" if not is_whole else "uncacheable" if is_error else "whole")
+            is_storable = self.reader is None or self.reader.is_storable
+            self._end_fill(self.fill, "failed" if not is_whole else "whole" if is_storable else "uncacheable")
         return usage
 
     def _end_fill(self, fill: Recall, outcome: Outcome) -> None:

@@ -11,6 +11,7 @@ in its own protocol, where the coding lets us write one, and the connection clos
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable
 from typing import Literal
@@ -181,11 +182,10 @@ class _Passage(msgspec.Struct, eq=False):
         source, tee, reply = self.source, self.tee, self.reply
         pieces = source.take()
         if pieces:
-            for piece in pieces:
-                tee.piece(piece)
+            pieces = tee.pieces(pieces)
             if self.relayed.first_byte_s is None:
                 self.relayed.first_byte_s = time.monotonic()
-        if source.is_finished or (tee.reader is not None and tee.reader.is_malformed):
+        if source.is_finished or tee.is_malformed:
             self._end(pieces)
             return "done"
         if self.head:
@@ -198,7 +198,7 @@ class _Passage(msgspec.Struct, eq=False):
     def _end(self, pieces: list[bytes]) -> None:
         """The last pieces. Raises StreamBroken when they are not the answer's proper end."""
         tee = self.tee
-        is_malformed = tee.reader is not None and tee.reader.is_malformed
+        is_malformed = tee.is_malformed or (self.relayed.step.facts.is_stream and _is_torn_array(tee.reader))
         is_whole = not is_malformed and (self.source.is_framed or _has_own_end(tee.reader))
         if is_whole:
             tee.finish(is_whole=True)
@@ -218,8 +218,11 @@ async def _pass_on(exchange: Exchange, passage: _Passage, state: State) -> None:
         await _go_on(exchange, passage, state)
     except (StreamBroken, ConnectionError, TimeoutError) as error:
         _end_badly(passage, error)
-    except BaseException:
-        _complete(passage)
+    except BaseException as error:
+        if isinstance(error, asyncio.CancelledError) and exchange.reply.is_cut_short:
+            _end_badly(passage, StreamBroken("the gateway is stopping"))
+        else:
+            _complete(passage)
         raise
     else:
         _end(passage)
@@ -283,7 +286,12 @@ async def _let_read(exchange: Exchange) -> None:
 
 def _has_own_end(reader: UsageReader | None) -> bool:
     """Whether a body that ends by closing is whole: the dialect's own end was seen, if it has one."""
-    return reader is None or not reader.can_tell_end or reader.is_terminal_seen
+    return reader is None or not reader.can_tell_end or reader.is_at_end
+
+
+def _is_torn_array(reader: UsageReader | None) -> bool:
+    """Whether a stream that is one JSON array, read at its end, is none: one of its items is malformed."""
+    return reader is not None and reader.is_document and reader.is_torn_array
 
 
 def _break_off(reply: Reply, relayed: Relayed, framing: Framing, tee: Tee, error: StreamBroken) -> Ended:
@@ -306,7 +314,7 @@ def _last_words(relayed: Relayed, reader: UsageReader | None, error: StreamBroke
     form = relayed.step.facts.format
     if relayed.content_type.lower().startswith("text/event-stream"):
         # Nobody has read the stream: end the event that may be open. Blank lines beyond that mean nothing.
-        is_mid_event = reader is None or reader.is_mid_event
+        is_mid_event = reader is None or reader.is_mid_event or reader.is_malformed
         return stream_error_event(form, error, is_mid_event=is_mid_event)
     if relayed.step.facts.is_stream:
         return array_error_item(form, error, is_first=relayed.first_byte_s is None)

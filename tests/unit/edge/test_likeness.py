@@ -44,6 +44,7 @@ PLAIN = Traits(
     response_content_type="application/json",
     answered_model="gpt-5-2026",
     is_custom_cost=False,
+    is_error=False,
 )
 
 
