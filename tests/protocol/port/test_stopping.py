@@ -202,6 +202,7 @@ async def test_a_request_that_does_not_end_is_given_up_at_the_bound_and_booked(
 
     assert status == 0
     assert HASTY_S <= took_s < HASTY_S + MARGIN_S
+    assert (await client.answer()).status == 503
     assert await client.ended() == b""
     assert len(leaving.shelf.ids) == 1
     async with asyncio.timeout(1):
