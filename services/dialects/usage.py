@@ -165,6 +165,11 @@ class UsageReader(msgspec.Struct):
         return self.tally.is_error
 
     @property
+    def size_bytes(self) -> int:
+        """Of what has come, as it came; of a body that nobody reads 0."""
+        return self.body.size_bytes if self.body is not None else 0
+
+    @property
     def is_document(self) -> bool:
         """It is one document, which can be read at its end."""
         return self.body is not None and self.body.is_document

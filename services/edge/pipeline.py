@@ -116,8 +116,7 @@ class Pipeline:
         except ConnectionError:
             reply.abort()
         except CancelledError:
-            if reply.is_cut_short and not reply.is_started:
-                error = NotReady("the gateway is stopping; try again", retry_after_s=1)
+            error = _stopping(reply)
             raise
         except Exception as defect:  # noqa: BLE001 - a rim: one request's defect must not become another's
             error = self._defect(defect)
@@ -147,3 +146,10 @@ class Pipeline:
         assert self.port is not None
         self.port.report_defect(defect)
         return NarrowsError("the gateway failed; its log has the reason under this log id")
+
+
+def _stopping(reply: Reply) -> NarrowsError | None:
+    """What a client that has heard nothing yet is told, if it is the edge that leaves."""
+    if reply.is_started or not reply.is_cut_short:
+        return None
+    return NotReady("the gateway is stopping; try again", retry_after_s=1)

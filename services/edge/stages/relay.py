@@ -238,7 +238,7 @@ def _end_badly(passage: _Passage, error: StreamBroken | OSError) -> None:
     """The answer broke, or its client does not read."""
     try:
         if isinstance(error, StreamBroken):
-            passage.relayed.ended = _break_off(passage.reply, passage.relayed, passage.framing, passage.tee, error)
+            passage.relayed.ended = _break_off(passage, error)
         else:
             passage.reply.abort()
     finally:
@@ -294,12 +294,13 @@ def _is_torn_array(reader: UsageReader | None) -> bool:
     return reader is not None and reader.is_document and reader.is_torn_array
 
 
-def _break_off(reply: Reply, relayed: Relayed, framing: Framing, tee: Tee, error: StreamBroken) -> Ended:
+def _break_off(passage: _Passage, error: StreamBroken) -> Ended:
     """Tell the client in its own protocol, where bytes may still be added, and close."""
+    reply, relayed, framing, reader = passage.reply, passage.relayed, passage.framing, passage.tee.reader
     relayed.error = error
-    last_words = b""
-    if (framing.is_chunked or framing.is_by_close) and not relayed.is_coded:
-        last_words = _last_words(relayed, tee.reader, error)
+    last_words = b"" if relayed.is_coded or framing.is_bodiless else _last_words(relayed, reader, error)
+    if framing is _BY_LENGTH and len(last_words) >= _room_bytes(passage.source, reader):
+        last_words = b""
     if last_words:
         reply.send(framing.frame([last_words], is_end=False))
     if framing.is_by_close and not last_words:
@@ -307,6 +308,14 @@ def _break_off(reply: Reply, relayed: Relayed, framing: Framing, tee: Tee, error
     else:
         reply.break_off()
     return "stalled" if isinstance(error, StreamStalled) else "cut"
+
+
+def _room_bytes(source: Source, reader: UsageReader | None) -> int:
+    """How much more an answer with a length may have; filled to its last byte it would be whole."""
+    if reader is None:
+        return 0
+    lengths = [int(value) for name, value in source.headers if name.lower() == b"content-length" and value.isdigit()]
+    return lengths[0] - reader.size_bytes if lengths else 0
 
 
 def _last_words(relayed: Relayed, reader: UsageReader | None, error: StreamBroken) -> bytes:
