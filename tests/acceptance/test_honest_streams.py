@@ -82,8 +82,8 @@ def test_a_stream_is_honest_at_every_byte(
     print("\n".join(wrong[:20]))
 
     least = sum(len(one(spoken.events)) - 1 for spoken in SPOKEN)
-    measured(f"bytes at which a stream was {what}", len(outcomes), f">= {least}")
-    measured("of them wrong", len(wrong), "== 0")
+    measured(f"{what} at bytes", len(outcomes), f">= {least}")
+    measured(f"{what}: otherwise than it must", len(wrong), "== 0")
 
 
 @pytest.mark.parametrize("play_pair", [first_leaves, second_leaves], ids=["first", "second"])

@@ -249,6 +249,24 @@ async def test_a_broken_answer_with_a_length_is_short(edge: RunningEdge, provide
     assert await client.ended() == b""
 
 
+async def test_a_broken_stream_with_a_length_tells_where_there_is_room(edge: RunningEdge, provider: Provider) -> None:
+    lengths = iter((1000, len(EVENT) + 10))
+
+    async def turn(visit: Visit, received: Received) -> None:
+        head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: %d\r\n\r\n" % next(lengths)
+        await visit.send(head + EVENT)
+        visit.reset()
+
+    provider.turn = turn
+
+    roomy, full = [await (await edge.connect()).ask(post(CHAT, STREAM)) for _ in range(2)]
+
+    assert not roomy.is_whole
+    assert not full.is_whole
+    assert b'"code":"2207"' in roomy.body
+    assert full.body == EVENT
+
+
 async def test_a_broken_answer_without_framing_is_a_reset_to_an_http_1_0_client(
     edge: RunningEdge, provider: Provider
 ) -> None:
@@ -283,6 +301,8 @@ async def test_a_broken_stream_tells_an_http_1_0_client_in_band(edge: RunningEdg
 BY_CLOSE = {
     "a finished stream": (b"text/event-stream", EVENT + b"data: [DONE]\n\n", True),
     "a stream without its end": (b"text/event-stream", EVENT, False),
+    "an end with half an event behind it": (b"text/event-stream", EVENT + b'data: [DONE]\n\ndata: {"choi', False),
+    "an end without its last line": (b"text/event-stream", EVENT + b"data: [DONE]", True),
     "a whole document": (b"application/json", b'{"choices":[]}', True),
     "half a document": (b"application/json", b'{"choices":[', False),
     "sound": (b"audio/mpeg", b"\xff\xfb\x90", True),
