@@ -200,7 +200,11 @@ class UsageReader(msgspec.Struct):
         return not (body.is_torn or (isinstance(body, CodedBody) and body.is_cut))
 
     def up_to_fault(self, chunk: bytes) -> bytes:
-        """Of the chunk that made it malformed: what may be passed on. Of coded bytes nobody can tell."""
+        """
+        Of the chunk that made it malformed: what may be passed on. Of coded bytes nobody can tell. Nothing is read from
+        now on.
+        """
+        self.feed = _pass
         return self.body.up_to_fault(chunk) if isinstance(self.body, EventsBody) else b""
 
     def finish(self) -> Usage:

@@ -64,6 +64,8 @@ class Tee(msgspec.Struct, eq=False):
     """Of the same."""
     is_malformed: bool = False
     """An event was no event: nothing of the answer passes any more."""
+    sound_parts: list[bytes] = []
+    """Of the piece with that event, and of those behind it, what may still pass."""
 
     def head(self, status: int, kept: Kept, ttl_s: int, *, is_all_here: bool) -> None:
         """The answer begins."""
@@ -76,25 +78,30 @@ class Tee(msgspec.Struct, eq=False):
         else:
             self.fill.head(status, kept.stored(), ttl_s)
 
-    def pieces(self, pieces: list[bytes]) -> list[bytes]:
-        """The next bytes of the body, as they came. Gives what the client may have of them: nearly always all."""
+    def piece(self, piece: bytes) -> None:
+        """The next bytes of the body, as they came."""
         reader = self.reader
         if reader is not None:
-            for at, piece in enumerate(pieces):
-                reader.feed(piece)
-                if reader.is_malformed:
-                    self.is_malformed = True
-                    pieces = [*pieces[:at], reader.up_to_fault(piece)]
-                    break
+            reader.feed(piece)
+            if reader.is_malformed:
+                piece = self._sound_part(reader, piece)
         if self.capture is not None:
-            for piece in pieces:
-                self.capture.add(piece)
+            self.capture.add(piece)
         if self.held_head is not None:
-            self.chunks += pieces
+            self.chunks.append(piece)
         elif self.fill is not None:
-            for piece in pieces:
-                self.fill.chunk(piece)
-        return pieces
+            self.fill.chunk(piece)
+
+    def sound(self, pieces: list[bytes]) -> list[bytes]:
+        """Of pieces among which an answer became malformed: what may pass."""
+        return pieces[: len(pieces) - len(self.sound_parts)] + self.sound_parts
+
+    def _sound_part(self, reader: UsageReader, piece: bytes) -> bytes:
+        """Of a piece with a malformed event, or behind one."""
+        part = b"" if self.is_malformed else reader.up_to_fault(piece)
+        self.is_malformed = True
+        self.sound_parts.append(part)
+        return part
 
     def finish(self, *, is_whole: bool) -> Usage | None:
         """

@@ -182,7 +182,10 @@ class _Passage(msgspec.Struct, eq=False):
         source, tee, reply = self.source, self.tee, self.reply
         pieces = source.take()
         if pieces:
-            pieces = tee.pieces(pieces)
+            for piece in pieces:
+                tee.piece(piece)
+            if tee.is_malformed:
+                pieces = tee.sound(pieces)
             if self.relayed.first_byte_s is None:
                 self.relayed.first_byte_s = time.monotonic()
         if source.is_finished or tee.is_malformed:
