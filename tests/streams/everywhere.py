@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from tests.fakes import faults
 from tests.fakes.providers.streams import Spoken, one
 from tests.streams.listeners import reads
+from tests.streams.matrix import UNCACHED
 from tests.streams.stage import Asked, Stage
 from tests.streams.told import CUT, is_proper, told_in
-
-LOST = {"cf-aig-skip-cache": "true"}
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,7 @@ def split_everywhere(stage: Stage, spoken: Spoken) -> list[Outcome]:
     body = one(spoken.events)
 
     def at(position: int) -> Outcome:
-        asked = stage.ask(f"split {spoken.name} {position}", faults.split(position), spoken, reads, LOST)
+        asked = stage.ask(f"split {spoken.name} {position}", faults.split(position), spoken, reads, UNCACHED)
         is_same = asked.heard.body == body and asked.heard.is_whole
         return Outcome(position, asked.heard.is_whole, "" if is_same else f"heard {asked.heard.body!r}", asked)
 

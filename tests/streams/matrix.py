@@ -26,6 +26,7 @@ SLOW = (60, 100_000)
 UNREAD = (120, 100_000)
 """Deltas and bytes of text: more than the buffers between provider and client hold."""
 _WAIT_S = 5.0
+UNCACHED = {"cf-aig-skip-cache": "true"}
 ONCE_MORE = {"cf-aig-max-attempts": "2", "cf-aig-retry-delay": "3000"}
 
 
@@ -190,11 +191,12 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "slow reader",
-        "6 MB are read with pauses in which the provider has to wait",
+        "6 MB, not for the cache, are read with pauses in which the provider has to wait",
         faults.long(*SLOW),
-        WHOLE,
+        PASSED_ON,
         lambda spoken: one(spoken.long(*SLOW)),
         listeners.reads_slowly,
+        headers=UNCACHED,
     ),
     Fault(
         "reader that never reads",
@@ -315,7 +317,7 @@ def play(stage: Stage, fault: Fault, spoken: Spoken) -> Cell:
     asked = stage.ask(case, fault.tell, spoken, fault.listen, fault.headers)
     calls = len(stage.calls[case])
     left_s = _left_s(stage, asked) if asked.left_at is not None else None
-    again = stage.ask(case, faults.whole, spoken, reads)
+    again = stage.ask(case, faults.whole, spoken, reads, fault.headers)
     cell = Cell(fault, spoken, asked, again, calls, left_s)
     cell.problem = _problem(cell, stage)
     return cell

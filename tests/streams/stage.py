@@ -29,7 +29,7 @@ from tests.harness.http import Answer, Connection
 from tests.harness.processes import get_json
 
 GATEWAY = "honest"
-IDLE_MS = 500
+IDLE_MS = 1_000
 DRAIN_S = 1
 RECEIVE_BYTES = 256 * 1024
 """What the kernel keeps for a client, so that one that does not read is noticed."""

@@ -176,6 +176,8 @@ class _Passage(msgspec.Struct, eq=False):
     framing: Framing
     head: bytes
     """Until it has been sent."""
+    is_delivered: bool = False
+    """Its last byte went to a client that was there. Who closes the moment it has been read is not gone before."""
 
     def step(self) -> State:
         """Pass on what has come. `slow`: the client must read before more is taken. Raises StreamBroken."""
@@ -209,6 +211,7 @@ class _Passage(msgspec.Struct, eq=False):
         self.head = b""
         if framed:
             self.reply.send(framed)
+        self.is_delivered = not self.reply.is_gone
         if is_malformed:
             raise StreamBroken("the provider sent a malformed event")
         if not is_whole:
@@ -233,7 +236,7 @@ async def _pass_on(exchange: Exchange, passage: _Passage, state: State) -> None:
 
 def _end(passage: _Passage) -> None:
     """The answer has come to its end, with its client or without."""
-    passage.relayed.ended = "client_gone" if passage.reply.is_gone else "done"
+    passage.relayed.ended = "done" if passage.is_delivered else "client_gone"
     _complete(passage)
 
 
