@@ -19,7 +19,7 @@ from tests.fakes.providers.streams import SPOKEN, one
 from tests.streams.drained import drain
 from tests.streams.everywhere import Outcome, closed_everywhere, cut_everywhere, problems, split_everywhere
 from tests.streams.matrix import FAULTS, Cell, book, play
-from tests.streams.page import PAGE, page
+from tests.streams.page import PAGE, EveryByte, findings_of, page
 from tests.streams.stage import GATEWAY, Stage, staged
 from tests.streams.together import Pair, ask_again, breaks_for_both, first_leaves, second_leaves
 
@@ -131,11 +131,11 @@ def test_every_end_is_booked_once(
 def test_the_page_says_what_was_measured(
     stage: Stage, cells: list[Cell], everywhere: dict[str, list[list[Outcome]]], measured: Measured
 ) -> None:
-    told = [
-        (spoken.name, len(split), len(cut), len(closed), sum(outcome.is_whole for outcome in closed))
-        for spoken, split, cut, closed in zip(SPOKEN, *everywhere.values(), strict=True)
+    counts = [
+        EveryByte(len(split), len(cut), len(closed), sum(outcome.is_whole for outcome in closed))
+        for split, cut, closed in zip(*everywhere.values(), strict=True)
     ]
-    text = page(cells, told)
+    text = page(findings_of(cells, counts))
     is_same = PAGE.exists() and PAGE.read_text() == text
     PAGE.write_text(text)
 

@@ -65,7 +65,7 @@ def nothing(spoken: Spoken) -> bytes:
     return b""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Fault:
     """
     One row. `content`: what the client must hear of the provider, to the octet and no more, once it is decoded.

@@ -7,11 +7,12 @@ Made of outcomes alone, without times, so that the same behaviour gives the same
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.fakes.providers.streams import SPOKEN
-from tests.streams.matrix import Cell, End
+from tests.streams.matrix import FAULTS, Cell, End, Fault
 
 PAGE = Path(__file__).parents[2] / "docs" / "streams.md"
 WIDTH = 120
@@ -47,37 +48,51 @@ DRAINED = """A stream that still goes on when an edge that stops has waited `NAR
 and booked as `cut`. A request whose provider has not answered by then gets 503 with `Retry-After`."""
 
 
-def page(cells: Sequence[Cell], everywhere: Sequence[tuple[str, int, int, int, int]]) -> str:
-    """`everywhere`: per form its name, how often it was split, cut, ended by closing, and whole of the last."""
-    lines = [
-        NOTE,
-        "# Streams",
-        "",
-        *_wrapped(ABOUT),
-        "",
-        "## What a client gets, and what is booked",
-        "",
-        *_wrapped(LEGEND),
-        "",
-    ]
+@dataclass(frozen=True)
+class EveryByte:
+    """How often one form was split, cut and ended by closing, and whole of the last."""
+
+    split: int
+    cut: int
+    closed: int
+    whole: int
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What the page is made of: `ends` and the rest for each form in their order."""
+
+    ends: Mapping[Fault, Sequence[End | None]]
+    everywhere: Sequence[EveryByte]
+    told: Sequence[bytes]
+    """To those whose stream was cut."""
+
+
+def findings_of(cells: Sequence[Cell], everywhere: Sequence[EveryByte]) -> Findings:
+    """As they were measured."""
+    rows = {fault: [cell for cell in cells if cell.fault is fault] for fault in FAULTS}
+    cut = next(row for fault, row in rows.items() if fault.name == "cut")
+    told = [cell.asked.heard.body.removeprefix(cell.fault.content(cell.spoken)) for cell in cut]
+    return Findings({fault: [cell.end for cell in row] for fault, row in rows.items()}, everywhere, told)
+
+
+def page(found: Findings) -> str:
+    """The text."""
     names = [spoken.name for spoken in SPOKEN]
+    lines = [NOTE, "# Streams", "", *_wrapped(ABOUT), ""]
+    lines += ["## What a client gets, and what is booked", "", *_wrapped(LEGEND), ""]
     lines += [f"| fault | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
-    for first, *others in _rows(cells):
-        fault, ends = first.fault, [_words(cell.end) for cell in (first, *others)]
-        lines.append(f"| **{fault.name}**: {fault.meaning} | {' | '.join(ends)} |")
+    for fault, ends in found.ends.items():
+        lines.append(f"| **{fault.name}**: {fault.meaning} | {' | '.join(map(_words, ends))} |")
     lines += ["", *_wrapped(MALFORMED), "", "## At every byte", "", *_wrapped(EVERYWHERE), ""]
     lines += ["| | split, and whole | cut, and told | ended by closing | of these whole |", "|---|---|---|---|---|"]
-    lines += [f"| {name} | {' | '.join(map(str, counts))} |" for name, *counts in everywhere]
+    for name, each in zip(names, found.everywhere, strict=True):
+        lines.append(f"| {name} | {each.split} | {each.cut} | {each.closed} | {each.whole} |")
     lines += ["", "## What the client is told", "", *_wrapped(TOLD), ""]
-    for cell in cells:
-        if cell.fault.name == "cut":
-            lines += [f"{cell.spoken.name}:", "", "```", *_told(cell), "```", ""]
+    for name, told in zip(names, found.told, strict=True):
+        lines += [f"{name}:", "", "```", *told.decode().strip().split("\n"), "```", ""]
     lines += ["## With others, and at the end", "", *_wrapped(TOGETHER), "", *_wrapped(DRAINED)]
-    return "\n".join(lines) + "\n"
-
-
-def _rows(cells: Sequence[Cell]) -> list[Sequence[Cell]]:
-    return [cells[at : at + len(SPOKEN)] for at in range(0, len(cells), len(SPOKEN))]
+    return "\n".join(line.rstrip() for line in lines) + "\n"
 
 
 def _words(end: End | None) -> str:
@@ -88,11 +103,6 @@ def _words(end: End | None) -> str:
     )
     more = ", kept" if end.is_kept else ", no success" if end.ended == "done" and not end.is_success else ""
     return f"{shape}, `{end.ended}`{more}"
-
-
-def _told(cell: Cell) -> list[str]:
-    content = cell.fault.content(cell.spoken)
-    return cell.asked.heard.body[len(content) :].decode().strip().split("\n")
 
 
 def _wrapped(text: str) -> list[str]:
