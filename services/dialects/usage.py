@@ -194,9 +194,9 @@ class UsageReader(msgspec.Struct):
     @property
     def is_storable(self) -> bool:
         """Asked when nothing more comes: nobody would be given half an answer, or a failure, instead of a new one."""
-        body = self.body
-        if self.finish().is_error or body is None:
-            return not self.is_error
+        body, is_error = self.body, self.finish().is_error
+        if is_error or body is None:
+            return not is_error
         return not (body.is_torn or (isinstance(body, CodedBody) and body.is_cut))
 
     def up_to_fault(self, chunk: bytes) -> bytes:

@@ -225,7 +225,10 @@ async def _pass_on(exchange: Exchange, passage: _Passage, state: State) -> None:
     except (StreamBroken, ConnectionError, TimeoutError) as error:
         _end_badly(passage, error)
     except BaseException as error:
-        if isinstance(error, asyncio.CancelledError) and exchange.reply.is_cut_short:
+        is_stopping = isinstance(error, asyncio.CancelledError) and exchange.reply.is_cut_short
+        if passage.is_delivered and (is_stopping or not exchange.reply.is_slow):
+            _end(passage)
+        elif is_stopping:
             _end_badly(passage, StreamBroken("the gateway is stopping"))
         else:
             _complete(passage)
