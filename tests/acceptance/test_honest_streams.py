@@ -15,9 +15,12 @@ from functools import partial
 import pytest
 
 from tests.acceptance.measured import Measured
+from tests.fakes import faults
+from tests.fakes.faults import Telling
 from tests.fakes.providers.streams import SPOKEN, one
 from tests.streams.drained import drain
 from tests.streams.everywhere import Outcome, closed_everywhere, cut_everywhere, problems, split_everywhere
+from tests.streams.libraries import LIBRARIES, raised
 from tests.streams.matrix import FAULTS, Cell, book, play
 from tests.streams.page import PAGE, EveryByte, findings_of, page
 from tests.streams.stage import GATEWAY, Stage, staged
@@ -109,6 +112,20 @@ def test_an_answer_that_breaks_is_told_to_all_who_wait_for_it(
     told = sum(pair.is_told(asked) for pair in pairs for asked in (pair.first, pair.second))
     measured("told, of two who shared each broken answer", told, f"== {2 * len(SPOKEN)}")
     assert {asked.heard.header("cf-aig-cache-status") for asked in again} == {"MISS"}
+
+
+@pytest.mark.parametrize(("telling", "words"), [(faults.cut, "cut its answer"), (faults.stall, "sent nothing")])
+def test_the_providers_own_libraries_raise_what_is_told(
+    stage: Stage, telling: Telling, words: str, measured: Measured
+) -> None:
+    found = [raised(stage, library, telling) for library in LIBRARIES]
+    print(found)
+
+    told = sum(
+        heard == len(library.spoken.half) and words in said
+        for library, (heard, said) in zip(LIBRARIES, found, strict=True)
+    )
+    measured(f"SDKs that raise what is told of a {telling.__name__}", told, f"== {len(LIBRARIES)}")
 
 
 def test_every_end_is_booked_once(

@@ -38,7 +38,7 @@ where it is never whole, and without framing, where it is whole if the dialect's
 finish reason) has come and nothing half stands behind it."""
 
 TOLD = """The last event of a stream that was cut, octet for octet. A stall says code 2208, and 504 where a status is
-said."""
+said. The providers' own SDKs raise either."""
 
 TOGETHER = """Who joins an answer that is on its way gets what the first one gets. If the first one leaves, the answer
 goes on for the other; if it breaks, it is told to both, and nothing is kept. A client that leaves alone, in any

@@ -2,8 +2,8 @@
 Stage: a whole Narrows before one provider that speaks every form of stream, and breaks as it is told to.
 
 Every request carries a case, which is how the provider knows what to say, and an event id, which is how its log row is
-found even if its client never heard of it. Nothing is asked past `Stage.ask`, so what was asked can be compared with
-what was booked.
+found even if its client never heard of it. Nothing is asked past `Stage.ask` and `Stage.say`, so what was asked can be
+compared with what was booked.
 """
 
 from __future__ import annotations
@@ -120,6 +120,11 @@ class Stage:
         self.calls[case].append(call)
         telling, spoken = self.tellings[case]
         telling(call, spoken)
+
+    def say(self, telling: Telling, spoken: Spoken) -> None:
+        """What the provider says to the next one who knows no cases, and asks once."""
+        self.asked_count += 1
+        self.tellings[""] = telling, spoken
 
     def wait_for_call(self, case: str, count: int = 1) -> None:
         """Until the provider has so many requests of this case."""
