@@ -17,7 +17,7 @@ from services.dialects.codings import BoundedDecoder
 from services.dialects.fields import TEXT, FieldReader, NotJson
 from services.dialects.frames import Frame, FrameScanner
 from services.dialects.shapes import ShapeReader
-from services.dialects.sse import SseScanner
+from services.dialects.sse import SseScanner, up_to_payload
 from services.dialects.tally import Tally
 
 DOCUMENT_BYTES_MAX: Final = 8_388_608
@@ -66,6 +66,11 @@ class Body(Protocol):
         ...
 
     @property
+    def is_torn(self) -> bool:
+        """Once it is finished: it ends in what cannot be read, half an event, half a document or broken coding."""
+        ...
+
+    @property
     def is_unread(self) -> bool:
         """Something was not read: the tally may lack text and usage."""
         ...
@@ -98,41 +103,60 @@ class CodedBody:
     """A body in a content coding; what it holds is read by the body behind it."""
 
     def __init__(self, body: Body, decoder: BoundedDecoder) -> None:
-        self._body = body
+        self.inner = body
         self._decoder = decoder
         self.is_document = body.is_document
         self.size_bytes = 0
 
     @property
+    def is_cut(self) -> bool:
+        """Once it is finished: the coding's own end is missing."""
+        return self._decoder.is_cut
+
+    @property
     def is_malformed(self) -> bool:
-        return self._body.is_malformed
+        return self.inner.is_malformed
 
     @property
     def is_mid_event(self) -> bool:
-        return self._body.is_mid_event
+        return self.inner.is_mid_event
+
+    @property
+    def is_torn(self) -> bool:
+        return self._decoder.is_broken or (self.inner.is_torn and not self._decoder.is_blind)
 
     @property
     def is_unread(self) -> bool:
-        return self._decoder.is_blind or self._body.is_unread
+        return self._decoder.is_blind or self.inner.is_unread
 
     @property
     def can_tell_end(self) -> bool:
-        return not self._decoder.is_blind
+        return self._decoder.is_broken or not self._decoder.is_blind
 
     def feed(self, chunk: bytes) -> None:
         self.size_bytes += len(chunk)
         decoded = self._decoder.feed(chunk)
         if decoded:
-            self._body.feed(decoded)
+            self.inner.feed(decoded)
 
     def finish(self) -> None:
-        self._body.finish()
+        self.inner.finish()
 
 
 class EventsBody:
     """`text/event-stream`."""
 
-    __slots__ = ("_alike", "_is_json", "_reader", "_scanner", "_tally", "is_malformed", "size_bytes")
+    __slots__ = (
+        "_alike",
+        "_fault",
+        "_is_json",
+        "_reader",
+        "_scanner",
+        "_tally",
+        "is_malformed",
+        "is_torn",
+        "size_bytes",
+    )
 
     can_tell_end = True
     is_document = False
@@ -144,6 +168,9 @@ class EventsBody:
         self._is_json = tally.form.are_events_json
         self._alike = Alike(tally.form.event_text)
         self.is_malformed = False
+        self.is_torn = False
+        self._fault = b""
+        """The payload that made it malformed."""
         self.size_bytes = 0
 
     @property
@@ -161,13 +188,19 @@ class EventsBody:
         for name, payload in self._scanner.feed(chunk):
             if not self._alike.takes_payload(payload):
                 self._read(name, payload)
+                if self.is_malformed:
+                    return
+
+    def up_to_fault(self, chunk: bytes) -> bytes:
+        """Of the chunk that made it malformed: what came before the end of the event that did."""
+        return up_to_payload(chunk, self._fault)
 
     def finish(self) -> None:
         # A last event without its blank line is taken for what it says, and not blamed: the stream may have been cut.
-        is_malformed = self.is_malformed
-        for name, payload in self._scanner.finish():
-            self._read(name, payload)
-        self.is_malformed = is_malformed
+        if not self.is_malformed:
+            for name, payload in self._scanner.finish():
+                self._read(name, payload)
+            self.is_torn, self.is_malformed = self.is_malformed, False
         self._tally.text_bytes += self._alike.text_bytes
 
     def _read(self, name: bytes, payload: bytes) -> None:
@@ -177,7 +210,7 @@ class EventsBody:
             try:
                 found = self._reader.read(payload)
             except NotJson:
-                self.is_malformed = True
+                self._blame(payload)
                 return
             if found.keys() <= _TELLS_NOTHING_NEW:
                 self._alike.learn(payload, found.get(TEXT, 0))
@@ -192,7 +225,11 @@ class EventsBody:
         try:
             msgspec.json.decode(payload, type=msgspec.Raw)
         except msgspec.DecodeError:
-            self.is_malformed = True
+            self._blame(payload)
+
+    def _blame(self, payload: bytes) -> None:
+        self.is_malformed = True
+        self._fault = payload
 
 
 class DocumentBody(msgspec.Struct):
@@ -207,6 +244,8 @@ class DocumentBody(msgspec.Struct):
     reader: ShapeReader
     array_reader: FieldReader
     is_unread: bool = False
+    is_torn: bool = False
+    """What begins as JSON is none. A document of another kind (plain text has no type of its own) is not judged."""
     document: bytes | bytearray = b""
     tail: bytearray | None = None
     """Of a document that is too large; `document` is its beginning."""
@@ -233,6 +272,12 @@ class DocumentBody(msgspec.Struct):
                 self._read(bytes(self.document))
             except NotJson:
                 self.is_unread = True
+                self.is_torn = self.document.lstrip().startswith((b"{", b"["))
+
+    @property
+    def is_array(self) -> bool:
+        """It begins as a stream that is one array."""
+        return self.document.lstrip().startswith(b"[")
 
     def _add(self, chunk: bytes) -> None:
         if self.tail is not None:
@@ -278,6 +323,7 @@ class LinesBody:
 
     can_tell_end = True
     is_document = False
+    is_torn = False
 
     def __init__(self, tally: Tally, reader: FieldReader) -> None:
         self._tally = tally
@@ -344,6 +390,10 @@ class FramesBody:
     @property
     def is_unread(self) -> bool:
         return self.is_malformed
+
+    @property
+    def is_torn(self) -> bool:
+        return self._scanner.is_broken
 
     def feed(self, chunk: bytes) -> None:
         self.size_bytes += len(chunk)

@@ -26,6 +26,11 @@ _ZSTD_WINDOW_BYTES_MAX: Final = 8_388_608
 class _Step(Protocol):
     """A decoder of one coding."""
 
+    @property
+    def is_at_end(self) -> bool:
+        """The coding's own end has come, or nothing at all."""
+        ...
+
     def feed(self, chunk: bytes, room: int) -> bytes:
         """The decoded bytes of a chunk, about `room` of them at most. Raises an error of the coding's library."""
         ...
@@ -39,6 +44,13 @@ class BoundedDecoder:
         self._room = bytes_max
         self.is_blind = self._step is None
         """Nothing more is decoded: the coding is unknown, its bytes are broken or the bound is reached."""
+        self.is_broken = False
+        """The bytes are not in the coding."""
+
+    @property
+    def is_cut(self) -> bool:
+        """So far the coding's own end is missing. Of what is not decoded to its end that cannot be told."""
+        return self._step is not None and not self.is_blind and not self._step.is_at_end
 
     def feed(self, chunk: bytes) -> bytes:
         """The decoded bytes that this chunk completes; empty once blind."""
@@ -47,7 +59,7 @@ class BoundedDecoder:
         try:
             decoded = self._step.feed(chunk, self._room)
         except (zlib.error, brotli.error, zstandard.ZstdError, EOFError):
-            self.is_blind = True
+            self.is_blind = self.is_broken = True
             return b""
         self._room -= len(decoded)
         if self._room <= 0:
@@ -77,6 +89,8 @@ def _step_of(coding: str) -> _Step | None:
 
 
 class _Identity:
+    is_at_end = True
+
     def feed(self, chunk: bytes, room: int) -> bytes:
         return chunk[:room]
 
@@ -87,13 +101,15 @@ class _Zlib:
     def __init__(self) -> None:
         self._decoder = zlib.decompressobj(wbits=47)
         self._is_begun = False
+        self.is_at_end = True
 
     def feed(self, chunk: bytes, room: int) -> bytes:
         decoded = bytearray()
         while chunk and len(decoded) < room:
             decoded += self._decompress(chunk)
             chunk = self._decoder.unconsumed_tail
-            if self._decoder.eof:
+            self.is_at_end = self._decoder.eof
+            if self.is_at_end:
                 chunk = self._decoder.unused_data
                 self._decoder = zlib.decompressobj(wbits=47)
         return bytes(decoded)
@@ -113,8 +129,14 @@ class _Zlib:
 class _Brotli:
     def __init__(self) -> None:
         self._decoder = brotli.Decompressor()
+        self._is_begun = False
+
+    @property
+    def is_at_end(self) -> bool:
+        return not self._is_begun or bool(self._decoder.is_finished())
 
     def feed(self, chunk: bytes, room: int) -> bytes:
+        self._is_begun = True
         decoded = bytearray(self._decoder.process(chunk, output_buffer_limit=_STEP_BYTES))
         while not self._decoder.can_accept_more_data() and len(decoded) < room:
             decoded += self._decoder.process(b"", output_buffer_limit=_STEP_BYTES)
@@ -124,6 +146,7 @@ class _Brotli:
 class _Zstd:
     def __init__(self) -> None:
         self._decoder = self._fresh()
+        self.is_at_end = True
 
     def feed(self, chunk: bytes, room: int) -> bytes:
         decoded = bytearray()
@@ -132,7 +155,8 @@ class _Zstd:
             while crumb and len(decoded) < room:
                 decoded += self._decoder.decompress(crumb)
                 crumb = b""
-                if self._decoder.eof:
+                self.is_at_end = self._decoder.eof
+                if self.is_at_end:
                     crumb = self._decoder.unused_data
                     self._decoder = self._fresh()
         return bytes(decoded)

@@ -17,6 +17,7 @@ EVENT_BYTES_MAX: Final = 8_388_608
 # Two line ends in a row, where CR LF is one of them and never two.
 _BLANK_LINE = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r)")
 _BLANK_LINE_BYTES_MAX: Final = 4
+_LINE_END = re.compile(rb"[\r\n]")
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
 
@@ -109,6 +110,16 @@ class SseScanner:
             self.oversized_count += 1
             self._is_skipping = True
         del self._pending[:-_BLANK_LINE_BYTES_MAX]
+
+
+def up_to_payload(chunk: bytes, payload: bytes) -> bytes:
+    """A chunk up to the end of the last line of this payload, which is in the chunk or was begun in an earlier one."""
+    last_line = payload.rpartition(b"\n")[2]
+    line = re.search(rb"(?:^|[\r\n])data: ?%b(?=[\r\n])" % re.escape(last_line), chunk)
+    line = line or _LINE_END.search(chunk)
+    if line is None:
+        return chunk
+    return chunk[: line.end() if len(line[0]) > 1 else line.start()]
 
 
 def _events(blocks: list[bytes]) -> list[SseEvent]:

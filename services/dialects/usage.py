@@ -154,7 +154,7 @@ class UsageReader(msgspec.Struct):
     @property
     def is_terminal_seen(self) -> bool:
         """The dialect's own end has come; a document is at its end when it can be read."""
-        if self.body is not None and self.body.is_document:
+        if self.is_document:
             return self.finish().is_terminal_seen
         return self.tally.is_terminal_seen
 
@@ -167,6 +167,49 @@ class UsageReader(msgspec.Struct):
     def is_error(self) -> bool:
         """The answer has said in-band that it failed."""
         return self.tally.is_error
+
+    @property
+    def size_bytes(self) -> int:
+        """Of what has come, as it came; of a body that nobody reads 0."""
+        return self.body.size_bytes if self.body is not None else 0
+
+    @property
+    def is_document(self) -> bool:
+        """It is one document, which can be read at its end."""
+        return self.body is not None and self.body.is_document
+
+    @property
+    def is_at_end(self) -> bool:
+        """Asked when nothing more comes: the dialect's own end was seen, and nothing behind it is half."""
+        return self.finish().is_terminal_seen and not self.is_torn
+
+    @property
+    def is_torn(self) -> bool:
+        """Asked when nothing more comes: it ends in what cannot be read."""
+        self.finish()
+        return self.body is not None and self.body.is_torn
+
+    @property
+    def is_torn_array(self) -> bool:
+        """Asked when nothing more comes: a stream that is one array, with an item that is no JSON."""
+        body = self.body.inner if isinstance(self.body, CodedBody) else self.body
+        return self.is_torn and isinstance(body, DocumentBody) and self.ratios is not None and body.is_array
+
+    @property
+    def is_storable(self) -> bool:
+        """Asked when nothing more comes: nobody would be given half an answer, or a failure, instead of a new one."""
+        body, is_error = self.body, self.finish().is_error
+        if is_error or body is None:
+            return not is_error
+        return not (body.is_torn or (isinstance(body, CodedBody) and body.is_cut))
+
+    def up_to_fault(self, chunk: bytes) -> bytes:
+        """
+        Of the chunk that made it malformed: what may be passed on. Of coded bytes nobody can tell. Nothing is read from
+        now on.
+        """
+        self.feed = _pass
+        return self.body.up_to_fault(chunk) if isinstance(self.body, EventsBody) else b""
 
     def finish(self) -> Usage:
         """The answer has ended, well or not. Asked again, it says the same."""

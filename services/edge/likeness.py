@@ -77,6 +77,8 @@ class Traits(NamedTuple):
     answered_model: str
     """What the answer calls it."""
     is_custom_cost: bool
+    is_error: bool
+    """The answer says in-band that it failed."""
 
 
 Key = tuple[Any, ...]
@@ -221,7 +223,7 @@ def _columns_of_place(traits: Traits) -> tuple[object, ...]:
         traits.request_content_type.decode("utf-8", "surrogateescape")[:_TEXT_MAX],
         traits.response_content_type[:_TEXT_MAX],
         traits.status,
-        traits.status < _HTTP_ERROR and traits.ended == "done",
+        traits.status < _HTTP_ERROR and traits.ended == "done" and not traits.is_error,
         traits.cache_status,
         traits.step,
         traits.attempts,

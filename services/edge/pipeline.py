@@ -5,12 +5,14 @@ Nine stages in order, each in a file of its own, each writing one slot of the `E
 `NarrowsError`, which becomes the answer in the client's own protocol. Whatever happens, `settle` runs once.
 
 Hazard: the client may leave at any `await`, which arrives here as a cancellation, unless this request fills the
-cache and others wait for its answer; then it runs on without its client.
+cache and others wait for its answer; then it runs on without its client. So does an edge that stops and has waited long
+enough: then the client is still there and is told.
 """
 
 from __future__ import annotations
 
 import logging
+from asyncio import CancelledError
 from time import monotonic
 
 from services.edge.configuration.configuration import Configuration
@@ -30,7 +32,7 @@ from services.edge.stages.relay import Relay
 from services.edge.stages.resolve import resolve
 from services.edge.stages.settle import Settler
 from services.kit.clock import Clock
-from services.kit.errors import NarrowsError
+from services.kit.errors import NarrowsError, NotReady
 from services.kit.identifiers import UlidSource
 from services.kit.names import SpanName
 from services.kit.telemetry.tracing import Tracer
@@ -113,6 +115,9 @@ class Pipeline:
             error = refused
         except ConnectionError:
             reply.abort()
+        except CancelledError:
+            error = _stopping(reply)
+            raise
         except Exception as defect:  # noqa: BLE001 - a rim: one request's defect must not become another's
             error = self._defect(defect)
         finally:
@@ -141,3 +146,10 @@ class Pipeline:
         assert self.port is not None
         self.port.report_defect(defect)
         return NarrowsError("the gateway failed; its log has the reason under this log id")
+
+
+def _stopping(reply: Reply) -> NarrowsError | None:
+    """What a client that has heard nothing yet is told, if it is the edge that leaves."""
+    if reply.is_started or not reply.is_cut_short:
+        return None
+    return NotReady("the gateway is stopping; try again", retry_after_s=1)

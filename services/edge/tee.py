@@ -2,7 +2,8 @@
 Tee: what the gateway itself wants from an answer as it passes.
 
 The relay loop gives every piece to the tee before the client has it: usage is read, the cache is filled, a bounded
-copy is kept for the log. Nothing here delays or changes a byte.
+copy is kept for the log. Nothing here delays or changes a byte; but behind an event that is malformed nothing passes,
+neither to the client nor into a fill, since a proper end might stand there.
 """
 
 from __future__ import annotations
@@ -61,6 +62,10 @@ class Tee(msgspec.Struct, eq=False):
     """Of an answer that is all here: the cache hears of it when it has been read, in one item."""
     chunks: list[bytes] = []
     """Of the same."""
+    is_malformed: bool = False
+    """An event was no event: nothing of the answer passes any more."""
+    sound_parts: list[bytes] = []
+    """Of the piece with that event, and of those behind it, what may still pass."""
 
     def head(self, status: int, kept: Kept, ttl_s: int, *, is_all_here: bool) -> None:
         """The answer begins."""
@@ -75,14 +80,28 @@ class Tee(msgspec.Struct, eq=False):
 
     def piece(self, piece: bytes) -> None:
         """The next bytes of the body, as they came."""
-        if self.reader is not None:
-            self.reader.feed(piece)
+        reader = self.reader
+        if reader is not None:
+            reader.feed(piece)
+            if reader.is_malformed:
+                piece = self._sound_part(reader, piece)
         if self.capture is not None:
             self.capture.add(piece)
         if self.held_head is not None:
             self.chunks.append(piece)
         elif self.fill is not None:
             self.fill.chunk(piece)
+
+    def sound(self, pieces: list[bytes]) -> list[bytes]:
+        """Of pieces among which an answer became malformed: what may pass."""
+        return pieces[: len(pieces) - len(self.sound_parts)] + self.sound_parts
+
+    def _sound_part(self, reader: UsageReader, piece: bytes) -> bytes:
+        """Of a piece with a malformed event, or behind one."""
+        part = b"" if self.is_malformed else reader.up_to_fault(piece)
+        self.is_malformed = True
+        self.sound_parts.append(part)
+        return part
 
     def finish(self, *, is_whole: bool) -> Usage | None:
         """
@@ -92,8 +111,8 @@ class Tee(msgspec.Struct, eq=False):
         if usage is None and self.reader is not None:
             usage = self.usage = self.reader.finish()
         if self.fill is not None:
-            is_error = usage is not None and usage.is_error
-            self._end_fill(self.fill, "failed" if not is_whole else "uncacheable" if is_error else "whole")
+            is_storable = self.reader is None or self.reader.is_storable
+            self._end_fill(self.fill, "failed" if not is_whole else "whole" if is_storable else "uncacheable")
         return usage
 
     def _end_fill(self, fill: Recall, outcome: Outcome) -> None:

@@ -42,12 +42,17 @@ class Answer:
 
 
 class Connection:
-    """A connection to one server; requests on it one after the other."""
+    """
+    A connection to one server; requests on it one after the other. `receive_bytes`: what the kernel keeps for a client
+    that does not read.
+    """
 
-    def __init__(self, url: str, *, timeout_s: float = 30) -> None:
+    def __init__(self, url: str, *, timeout_s: float = 30, receive_bytes: int | None = None) -> None:
         parts = urlsplit(url)
         assert parts.hostname is not None
         self._socket = socket.create_connection((parts.hostname, parts.port or 80), timeout=timeout_s)
+        if receive_bytes is not None:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
         self._file = self._socket.makefile("rb")
         self._host = parts.netloc
 

@@ -157,8 +157,12 @@ class Connection(RequestHandler):
             task.cancel()
 
     async def shutdown(self, timeout: float | None = 15.0) -> None:  # noqa: ASYNC109 - as aiohttp calls it
-        """Close, after a moment for the request under way."""
-        self._request_in_progress = self._current_request is not None
+        """
+        Close. A request under way is cancelled first, while its client can still be told; aiohttp would close before.
+        """
+        if self._current_request is not None and self._task_handler is not None:
+            self._request_in_progress = True
+            self._task_handler.cancel()
         await super().shutdown(timeout)
 
     # For the request under way.

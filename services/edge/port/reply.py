@@ -68,6 +68,11 @@ class Reply(msgspec.Struct, eq=False):
         """The client has left; what is written goes nowhere."""
         return self.connection.is_gone
 
+    @property
+    def is_cut_short(self) -> bool:
+        """The edge leaves now and the client is still there: who is cancelled can tell it why."""
+        return self.connection.port.is_closing and not self.is_gone
+
     def decide(self) -> bool:
         """
         The head is about to be written: must it say that the connection closes?

@@ -63,6 +63,8 @@ class DataPort(Server):
         self.new_log_id = new_log_id
         self.refused = refused
         self.is_draining = False
+        self.is_closing = False
+        """What is still being answered is cut now."""
         self.parting_count = 0
         """Connections that have their last answer, or were refused, and are not gone yet."""
         self.in_flight = 0
@@ -120,8 +122,8 @@ class DataPort(Server):
             await self._has_ended.wait()
 
     async def aclose(self) -> None:
-        """Stop accepting and close what is open; a request still running is cancelled."""
-        self.is_draining = True
+        """Stop accepting and close what is open; a request still running is cancelled, and its client told."""
+        self.is_draining = self.is_closing = True
         if self._listener is not None:
             self._listener.close()
         for connection in list(self._connections):

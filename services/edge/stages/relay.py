@@ -11,6 +11,7 @@ in its own protocol, where the coding lets us write one, and the connection clos
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable
 from typing import Literal
@@ -175,6 +176,8 @@ class _Passage(msgspec.Struct, eq=False):
     framing: Framing
     head: bytes
     """Until it has been sent."""
+    is_delivered: bool = False
+    """Its last byte went to a client that was there. Who closes the moment it has been read is not gone before."""
 
     def step(self) -> State:
         """Pass on what has come. `slow`: the client must read before more is taken. Raises StreamBroken."""
@@ -183,9 +186,11 @@ class _Passage(msgspec.Struct, eq=False):
         if pieces:
             for piece in pieces:
                 tee.piece(piece)
+            if tee.is_malformed:
+                pieces = tee.sound(pieces)
             if self.relayed.first_byte_s is None:
                 self.relayed.first_byte_s = time.monotonic()
-        if source.is_finished or (tee.reader is not None and tee.reader.is_malformed):
+        if source.is_finished or tee.is_malformed:
             self._end(pieces)
             return "done"
         if self.head:
@@ -198,7 +203,7 @@ class _Passage(msgspec.Struct, eq=False):
     def _end(self, pieces: list[bytes]) -> None:
         """The last pieces. Raises StreamBroken when they are not the answer's proper end."""
         tee = self.tee
-        is_malformed = tee.reader is not None and tee.reader.is_malformed
+        is_malformed = tee.is_malformed or (self.relayed.step.facts.is_stream and _is_torn_array(tee.reader))
         is_whole = not is_malformed and (self.source.is_framed or _has_own_end(tee.reader))
         if is_whole:
             tee.finish(is_whole=True)
@@ -206,6 +211,7 @@ class _Passage(msgspec.Struct, eq=False):
         self.head = b""
         if framed:
             self.reply.send(framed)
+        self.is_delivered = not self.reply.is_gone
         if is_malformed:
             raise StreamBroken("the provider sent a malformed event")
         if not is_whole:
@@ -218,8 +224,14 @@ async def _pass_on(exchange: Exchange, passage: _Passage, state: State) -> None:
         await _go_on(exchange, passage, state)
     except (StreamBroken, ConnectionError, TimeoutError) as error:
         _end_badly(passage, error)
-    except BaseException:
-        _complete(passage)
+    except BaseException as error:
+        is_stopping = isinstance(error, asyncio.CancelledError) and exchange.reply.is_cut_short
+        if passage.is_delivered and (is_stopping or not exchange.reply.is_slow):
+            _end(passage)
+        elif is_stopping:
+            _end_badly(passage, StreamBroken("the gateway is stopping"))
+        else:
+            _complete(passage)
         raise
     else:
         _end(passage)
@@ -227,7 +239,7 @@ async def _pass_on(exchange: Exchange, passage: _Passage, state: State) -> None:
 
 def _end(passage: _Passage) -> None:
     """The answer has come to its end, with its client or without."""
-    passage.relayed.ended = "client_gone" if passage.reply.is_gone else "done"
+    passage.relayed.ended = "done" if passage.is_delivered else "client_gone"
     _complete(passage)
 
 
@@ -235,7 +247,7 @@ def _end_badly(passage: _Passage, error: StreamBroken | OSError) -> None:
     """The answer broke, or its client does not read."""
     try:
         if isinstance(error, StreamBroken):
-            passage.relayed.ended = _break_off(passage.reply, passage.relayed, passage.framing, passage.tee, error)
+            passage.relayed.ended = _break_off(passage, error)
         else:
             passage.reply.abort()
     finally:
@@ -283,15 +295,21 @@ async def _let_read(exchange: Exchange) -> None:
 
 def _has_own_end(reader: UsageReader | None) -> bool:
     """Whether a body that ends by closing is whole: the dialect's own end was seen, if it has one."""
-    return reader is None or not reader.can_tell_end or reader.is_terminal_seen
+    return reader is None or not reader.can_tell_end or reader.is_at_end
 
 
-def _break_off(reply: Reply, relayed: Relayed, framing: Framing, tee: Tee, error: StreamBroken) -> Ended:
+def _is_torn_array(reader: UsageReader | None) -> bool:
+    """Whether a stream that is one JSON array, read at its end, is none: one of its items is malformed."""
+    return reader is not None and reader.is_document and reader.is_torn_array
+
+
+def _break_off(passage: _Passage, error: StreamBroken) -> Ended:
     """Tell the client in its own protocol, where bytes may still be added, and close."""
+    reply, relayed, framing, reader = passage.reply, passage.relayed, passage.framing, passage.tee.reader
     relayed.error = error
-    words = b""
-    if (framing.is_chunked or framing.is_by_close) and not relayed.is_coded:
-        words = _last_words(relayed, tee.reader, error)
+    words = b"" if relayed.is_coded or framing.is_bodiless else _last_words(relayed, reader, error)
+    if framing is _BY_LENGTH and len(words) >= _room_bytes(passage.source, reader):
+        words = b""
     if words:
         reply.send(framing.frame([words], is_end=False))
     if framing.is_by_close and not words:
@@ -299,6 +317,14 @@ def _break_off(reply: Reply, relayed: Relayed, framing: Framing, tee: Tee, error
     else:
         reply.break_off()
     return "stalled" if isinstance(error, StreamStalled) else "cut"
+
+
+def _room_bytes(source: Source, reader: UsageReader | None) -> int:
+    """How much more an answer with a length may have; filled to its last byte it would be whole."""
+    if reader is None:
+        return 0
+    lengths = [int(value) for name, value in source.headers if name.lower() == b"content-length" and value.isdigit()]
+    return lengths[0] - reader.size_bytes if lengths else 0
 
 
 def _last_words(relayed: Relayed, reader: UsageReader | None, error: StreamBroken) -> bytes:
@@ -310,7 +336,7 @@ def _last_words(relayed: Relayed, reader: UsageReader | None, error: StreamBroke
         content_type=relayed.content_type,
         is_stream=facts.is_stream,
         # Nobody has read the stream: an event may be open.
-        is_mid_event=reader is None or reader.is_mid_event,
+        is_mid_event=reader is None or reader.is_mid_event or reader.is_malformed,
         is_first=relayed.first_byte_s is None,
     )
 

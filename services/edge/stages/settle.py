@@ -122,6 +122,7 @@ class Settler:
             ",".join(exchange.degraded),
             usage.model,
             is_custom_cost,
+            relayed.usage is not None and relayed.usage.is_error,
         )
         arrived_s, first_byte_s = exchange.arrival.arrived_s, relayed.first_byte_s
         if first_byte_s is not None:
@@ -144,7 +145,7 @@ class Settler:
         status, ended, code = _CLIENT_GONE if error is None else (error.http_status, "refused", error.code)
         cache_status = getattr(exchange, "recalled", _NOT_LOOKED_UP).status
         met = (exchange.attempts, cache_status, status, _OUR_OWN)
-        ended_as = (hasattr(exchange, "attempted"), ended, code, ",".join(exchange.degraded), "", False)
+        ended_as = (hasattr(exchange, "attempted"), ended, code, ",".join(exchange.degraded), "", False, False)
         if step is not None:
             ending = (step.facts.model, step.facts.is_stream, *met, *ended_as)
             likeness = self._likenesses.planned(exchange, step, ending)

@@ -131,8 +131,57 @@ async def test_a_malformed_event_breaks_the_stream(edge: RunningEdge, provider: 
     answer = await client.ask(post(CHAT, STREAM))
 
     assert not answer.is_whole
-    assert b"{not json" in answer.body
+    assert answer.body.startswith(EVENT + b"data: {not json\n\n")
+    assert answer.body.count(EVENT) == 1
     assert b'"code":"2207"' in answer.chunks[-1]
+
+
+async def test_an_end_that_comes_in_one_piece_with_a_malformed_event_stays_behind_it(
+    edge: RunningEdge, provider: Provider
+) -> None:
+    provider.turn = saying(stream(EVENT + b"data: {not json\n\n" + b"data: [DONE]\n\n"))
+    client = await edge.connect()
+
+    answer = await client.ask(post(CHAT, STREAM))
+
+    assert not answer.is_whole
+    assert answer.body.startswith(EVENT + b"data: {not json\n\n")
+    assert b"[DONE]" not in answer.body
+    assert b'"code":"2207"' in answer.body
+
+
+async def test_an_item_that_is_malformed_breaks_a_stream_that_is_an_array(
+    edge: RunningEdge, provider: Provider
+) -> None:
+    items = (b'[{"candidates":[]}', b",\r\n{not json", b',\r\n{"candidates":[]}\n]')
+    provider.turn = saying(stream(*items).replace(b"text/event-stream", b"application/json"))
+    client = await edge.connect()
+
+    answer = await client.ask(post(GEMINI, b"{}"))
+
+    assert not answer.is_whole
+    assert (await edge.row(answer.get("cf-aig-log-id"))).ended == "cut"
+
+
+async def test_a_document_that_is_no_json_passes_as_it_came(edge: RunningEdge, provider: Provider) -> None:
+    provider.turn = saying(ok(b"{not json", b"Content-Type: application/json"))
+    client = await edge.connect()
+
+    answer = await client.ask(post(CHAT, STREAM))
+
+    assert answer.is_whole
+    assert answer.body == b"{not json"
+
+
+async def test_an_error_event_is_no_success(edge: RunningEdge, provider: Provider) -> None:
+    provider.turn = saying(stream(EVENT, b'data: {"error":{"message":"overloaded"}}\n\n'))
+    client = await edge.connect()
+
+    answer = await client.ask(post(CHAT, STREAM))
+
+    row = await edge.row(answer.get("cf-aig-log-id"))
+    assert answer.is_whole
+    assert (row.ended, row.success, row.error_code) == ("done", False, 0)
 
 
 async def test_malformed_framing_breaks_the_stream(edge: RunningEdge, provider: Provider) -> None:
@@ -166,11 +215,12 @@ async def test_a_stalled_stream_breaks_after_the_idle_time(serve: Serve, provide
 async def test_a_broken_stream_in_a_content_coding_is_only_closed(
     edge: RunningEdge, provider: Provider, tail: bytes
 ) -> None:
-    coded = gzip.compress(EVENT * 20 + tail)
-    sent = coded if tail else coded[:-12]
+    good = gzip.compress(EVENT * 20)
+    sent = good if tail else good[:-12]
+    pieces = (sent, gzip.compress(tail + b"data: [DONE]\n\n")) if tail else (sent,)
 
     async def turn(visit: Visit, received: Received) -> None:
-        await visit.send(stream(sent, is_whole=False, headers=b"Content-Encoding: gzip\r\n"))
+        await visit.send(stream(*pieces, is_whole=False, headers=b"Content-Encoding: gzip\r\n"))
         if not tail:
             visit.reset()
         await visit.left()
@@ -197,6 +247,24 @@ async def test_a_broken_answer_with_a_length_is_short(edge: RunningEdge, provide
     assert not answer.is_whole
     assert answer.body == b"{"
     assert await client.ended() == b""
+
+
+async def test_a_broken_stream_with_a_length_tells_where_there_is_room(edge: RunningEdge, provider: Provider) -> None:
+    lengths = iter((1000, len(EVENT) + 10))
+
+    async def turn(visit: Visit, received: Received) -> None:
+        head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: %d\r\n\r\n" % next(lengths)
+        await visit.send(head + EVENT)
+        visit.reset()
+
+    provider.turn = turn
+
+    roomy, full = [await (await edge.connect()).ask(post(CHAT, STREAM)) for _ in range(2)]
+
+    assert not roomy.is_whole
+    assert not full.is_whole
+    assert b'"code":"2207"' in roomy.body
+    assert full.body == EVENT
 
 
 async def test_a_broken_answer_without_framing_is_a_reset_to_an_http_1_0_client(
@@ -233,6 +301,8 @@ async def test_a_broken_stream_tells_an_http_1_0_client_in_band(edge: RunningEdg
 BY_CLOSE = {
     "a finished stream": (b"text/event-stream", EVENT + b"data: [DONE]\n\n", True),
     "a stream without its end": (b"text/event-stream", EVENT, False),
+    "an end with half an event behind it": (b"text/event-stream", EVENT + b'data: [DONE]\n\ndata: {"choi', False),
+    "an end without its last line": (b"text/event-stream", EVENT + b"data: [DONE]", True),
     "a whole document": (b"application/json", b'{"choices":[]}', True),
     "half a document": (b"application/json", b'{"choices":[', False),
     "sound": (b"audio/mpeg", b"\xff\xfb\x90", True),

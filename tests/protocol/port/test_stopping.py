@@ -27,7 +27,7 @@ from tests.protocol.port.edges import until
 from tests.protocol.port.provider import JSON_OK, Provider, stream
 from tests.protocol.port.raw import RawAnswer, RawClient, post
 from tests.protocol.upstream.scripted import Received, Visit
-from tests.unit.edge.spool.analytics import Shelf
+from tests.unit.edge.spool.analytics import Shelf, rows_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -182,30 +182,36 @@ async def test_an_edge_that_is_told_to_leave_under_load_fails_no_request(
     assert len(provider.received) == len(answers) + len(begun)
 
 
-async def test_a_request_that_does_not_end_is_given_up_at_the_bound_and_booked(
+async def test_requests_that_do_not_end_are_given_up_at_the_bound_told_and_booked(
     edges: tuple[Leaving, Leaving], provider: Provider
 ) -> None:
     _, leaving = edges
-    let_go = asyncio.Event()
+    let_go: list[bool] = []
 
     async def never(visit: Visit, received: Received) -> None:
+        if json.loads(received.body).get("stream"):
+            await visit.send(stream(b'data: {"n":1}\n\n', is_whole=False))
         await visit.left()
-        let_go.set()
+        let_go.append(True)
 
     provider.turn = never
-    client = await leaving.connect()
+    client, streaming = await leaving.connect(), await leaving.connect()
     await client.send(post(CHAT, b"{}"))
-    await until(lambda: len(provider.received) == 1)
+    await streaming.send(post(CHAT, b'{"stream":true}'))
+    begun = await streaming.head()
+    await until(lambda: len(provider.received) == 2)
 
     leaving.tell()
     status, took_s = await leaving.left()
 
     assert status == 0
     assert HASTY_S <= took_s < HASTY_S + MARGIN_S
+    assert (await client.answer()).status == 503
     assert await client.ended() == b""
-    assert len(leaving.shelf.ids) == 1
-    async with asyncio.timeout(1):
-        await let_go.wait()
+    assert not (await streaming.rest(begun)).is_whole
+    assert b'"code":"2207"' in begun.chunks[-1]
+    assert sorted(row.ended for batch in leaving.shelf.batches for row in rows_of(batch)) == ["cut", "refused"]
+    await until(lambda: len(let_go) == 2)
 
 
 def _wait_for(status: int, url: str) -> None:

@@ -44,6 +44,19 @@ def test_a_coded_answer_is_decoded_in_pieces_of_any_size(coding: str, coded: byt
     assert not decoder.is_blind
 
 
+@pytest.mark.parametrize(("coding", "coded"), CODED[2:])
+def test_a_coding_without_its_end_is_cut(coding: str, coded: bytes) -> None:
+    decoder = BoundedDecoder(coding, bytes_max=100_000)
+    assert not decoder.is_cut
+
+    decoder.feed(coded[:-4])
+    assert decoder.is_cut
+
+    decoder.feed(coded[-4:])
+    assert not decoder.is_cut
+    assert not decoder.is_broken
+
+
 @pytest.mark.parametrize(("coding", "coded"), CODED)
 def test_decoding_stops_at_the_bound(coding: str, coded: bytes) -> None:
     decoder = BoundedDecoder(coding, bytes_max=100)
@@ -60,6 +73,8 @@ def test_what_cannot_be_decoded_leaves_the_decoder_blind(coding: str) -> None:
 
     assert decoder.feed(b"\x01not coded at all, whatever the header says" * 3) == b""
     assert decoder.is_blind
+    assert decoder.is_broken == (coding in ("gzip", "deflate", "br", "zstd"))
+    assert not decoder.is_cut
 
 
 @pytest.mark.parametrize("coding", ["gzip", "br", "zstd"])

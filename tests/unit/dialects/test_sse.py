@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.dialects.sse import SseEvent, SseScanner
+from services.dialects.sse import SseEvent, SseScanner, up_to_payload
 
 STREAM = (
     b"\xef\xbb\xbf: a comment\n\n"
@@ -63,6 +63,23 @@ def test_an_event_comes_as_soon_as_its_blank_line_has_begun() -> None:
     assert scanner.feed(b"data: x\r\n") == []
     assert scanner.feed(b"\r") == [SseEvent(b"", b"x")]
     assert scanner.feed(b"\ndata: y\n\n") == [SseEvent(b"", b"y")]
+
+
+@pytest.mark.parametrize(
+    ("chunk", "payload", "beginning"),
+    [
+        (b"data: a\n\ndata: bad\n\ndata: [DONE]\n\n", b"bad", b"data: a\n\ndata: bad"),
+        (b"data:a\r\n\r\ndata:bad\r\n\r\nmore", b"bad", b"data:a\r\n\r\ndata:bad"),
+        (b"event: x\ndata: bad\nid: 1\n\nmore", b"bad", b"event: x\ndata: bad"),
+        (b"data: one\ndata: bad\n\nmore", b"one\nbad", b"data: one\ndata: bad"),
+        (b"d\n\ndata: [DONE]\n\n", b"bad", b"d"),
+        (b"\n\ndata: [DONE]\n\n", b"bad", b""),
+        (b"data: badly\n\ndata: bad\n\nmore", b"bad", b"data: badly\n\ndata: bad"),
+        (b"data: bad.\n\ndata: ba.\n\n", b"ba.", b"data: bad.\n\ndata: ba."),
+    ],
+)
+def test_a_chunk_up_to_a_payload_ends_with_its_last_line(chunk: bytes, payload: bytes, beginning: bytes) -> None:
+    assert up_to_payload(chunk, payload) == beginning
 
 
 def test_the_middle_of_an_event_is_known() -> None:

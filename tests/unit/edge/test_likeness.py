@@ -44,6 +44,7 @@ PLAIN = Traits(
     response_content_type="application/json",
     answered_model="gpt-5-2026",
     is_custom_cost=False,
+    is_error=False,
 )
 
 
@@ -159,7 +160,7 @@ def unresolved() -> Exchange:
 
 
 def ending(model: str = "", *, status: int = 404) -> Ending:
-    return model, False, 0, "", status, "application/json", False, "refused", 2001, "", "", False
+    return model, False, 0, "", status, "application/json", False, "refused", 2001, "", "", False, False
 
 
 def test_requests_that_end_alike_have_one_likeness() -> None:
