@@ -3,7 +3,8 @@ Answer: a provider's answer as it comes.
 
 The connection fills it from the loop's callbacks; one reader takes from it. A small answer is whole when `send`
 returns, and then nothing here waits or makes a future. Hazard: an answer that is dropped unfinished holds its
-connection until the provider or the idle timeout ends it; whoever has one must take it to its end or `abort()` it.
+connection until the provider or the idle timeout ends it; whoever has one must take it to its end, `abort()` or
+`dismiss()` it.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from services.edge.upstream.answer_form import KnownHead
 
 T = TypeVar("T")
+
+DISMISSED_S = 1.0
+"""How long the end of an answer that nobody wants may take, before its connection is given up."""
 
 
 class Line(Protocol):
@@ -140,6 +144,15 @@ class UpstreamAnswer(msgspec.Struct, eq=False):
         if line is not None:
             self.fail(StreamBroken("the answer was given up"))
             line.abort()
+
+    def dismiss(self) -> None:
+        """
+        Nobody wants the rest. Where it comes soon the connection can go on, else it closes.
+
+        A provider that refuses everybody for a while must not be met with a new connection for each refusal.
+        """
+        if self.line is not None:
+            self.loop.call_later(DISMISSED_S, self.abort)
 
     def write(self, chunk: bytes) -> None:
         """Send bytes to the provider after an upgrade (status 101). Raises StreamBroken when it is over."""

@@ -7,7 +7,8 @@ happens on them (connection.py, reader.py), the answer is what the pipeline read
 
 Hazard: a provider may close an idle connection in the moment in which it is used. Then nothing of an answer has come,
 and the request goes out once more on a new connection; the caller does not count that as an attempt. Only a request
-whose body can be sent again is, and only once.
+whose body can be sent again is, and only once. A body that streams in exists once, so it gets a new connection
+from the start.
 """
 
 from __future__ import annotations
@@ -78,7 +79,12 @@ class UpstreamClient:
         """
         pools = self._pools
         pool = pools.find(request.origin)
-        connection = pool.take(self._monotonic_s())
+        connection = None
+        if type(request.body) is bytes:
+            connection = pool.take(self._monotonic_s())
+        else:
+            # A body that exists once must not meet a connection that has gone stale.
+            pool.retire_oldest()
         if connection is None:
             connection = await pools.obtain(pool, timeout_s=request.connect_timeout_s)
         answer = UpstreamAnswer(self._loop, connection)

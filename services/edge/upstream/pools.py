@@ -75,6 +75,13 @@ class OriginPool:
             connection.abort()
         return None
 
+    def retire_oldest(self) -> None:
+        """Close the idle connection that is needed least, so that whoever opens a new one does not add to them."""
+        for connection in self.idle:
+            del self.idle[connection]
+            connection.abort()
+            return
+
     def release(self, connection: UpstreamConnection) -> None:
         """A connection that can be used again; idle, where nobody waits for any and there is nothing to note of it."""
         pools = self._pools
