@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -49,7 +49,7 @@ def refuse_tunnels(call: Call) -> None:
 
 
 @pytest.fixture(scope="module", params=["together", "apart"])
-def found(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Search, Tour]]:
+def found(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Search, Tour]:
     """The whole tour, once for each kind of deployment; what is left of it is searched when it has stopped."""
     kind, folder = request.param, tmp_path_factory.mktemp(request.param)
     canaries = all_canaries()
@@ -72,7 +72,7 @@ def found(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         for span in collector.spans:
             search.look("spans", repr(span), at=span.name)
     _look_at_what_is_left(search, folder)
-    yield kind, search, tour
+    return kind, search, tour
 
 
 def _environment(

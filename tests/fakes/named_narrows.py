@@ -1,9 +1,9 @@
 """
 A `narrows` for which names resolve as a file says: the world's DNS, in a test's hands.
 
-`python -m tests.fakes.named_narrows NAMES run ...` is `narrows run ...`, whose event loop looks into NAMES first: a JSON
-object from a name to its addresses. A name with no address does not exist; one that is not there is asked of
-the system. The file is read at each look-up, so that a test can move a provider while the process runs.
+`python -m tests.fakes.named_narrows NAMES run ...` is `narrows run ...`, whose event loop looks into NAMES first: a
+JSON object from a name to its addresses. A name with no address does not exist; one that is not there is asked
+of the system. The file is read at each look-up, so that a test can move a provider while the process runs.
 """
 
 from __future__ import annotations

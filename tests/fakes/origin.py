@@ -89,6 +89,8 @@ class Origin:
         self.script = script
         self.opened = 0
         """Connections so far."""
+        self.unread_s = 0.0
+        """How long a request's body is not read."""
         self._tls = tls
         self.calls: list[Call] = []
         self._lock = threading.Lock()
@@ -174,6 +176,7 @@ class Origin:
         with self._lock:
             self.calls.append(call)
             call.number = len(self.calls)
+        time.sleep(self.unread_s)
         call.body = _body(call, readline, read)
         return call
 

@@ -11,7 +11,6 @@ import base64
 import contextlib
 import socket
 import threading
-from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
@@ -19,11 +18,11 @@ from typing import Self
 class Proxy:
     """Listens on 127.0.0.1. `routes`: from `host:port` to the port here that a tunnel leads to."""
 
-    def __init__(self, routes: Mapping[str, int], *, user: str, password: str) -> None:
+    def __init__(self, *, user: str, password: str) -> None:
+        self.routes: dict[str, int] = {}
         self.asked: list[str] = []
         """What tunnels were asked for, with the right password."""
         self.refused = 0
-        self._routes = dict(routes)
         self._expected = b"Basic " + base64.b64encode(f"{user}:{password}".encode())
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._sockets: set[socket.socket] = set()
@@ -66,11 +65,11 @@ class Proxy:
         if b"Proxy-Authorization: " + self._expected not in headers:
             self.refused += 1
             client.sendall(b"HTTP/1.1 407 Who are you\r\nContent-Length: 0\r\n\r\n")
-        elif method != b"CONNECT" or target.decode() not in self._routes:
+        elif method != b"CONNECT" or target.decode() not in self.routes:
             client.sendall(b"HTTP/1.1 502 Unknown\r\nContent-Length: 0\r\n\r\n")
         else:
             self.asked.append(target.decode())
-            self._tunnel(client, self._routes[target.decode()])
+            self._tunnel(client, self.routes[target.decode()])
 
     def _tunnel(self, client: socket.socket, port: int) -> None:
         provider = socket.create_connection(("127.0.0.1", port))

@@ -12,6 +12,7 @@ import json
 import time
 import urllib.parse
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from tests.fakes.origin import Call, Origin, answer
 from tests.harness.deployment import Deployment
@@ -40,17 +41,20 @@ spec:
     mistral: {{baseURL: "https://provider.test"}}
   cache: {{ttlS: 300}}
   limits:
-    - {{name: by-authorization, unit: requests, limit: 100000, windowS: 3600, technique: fixed, key: [header.authorization]}}
-    - {{name: by-key, unit: requests, limit: 100000, windowS: 3600, technique: sliding, key: [header.x-api-key]}}
-    - {{name: by-token, unit: requests, limit: 100000, windowS: 3600, technique: fixed, key: [header.cf-aig-authorization]}}
-    - {{name: by-cookie, unit: requests, limit: 100000, windowS: 3600, technique: fixed, key: [header.cookie, token]}}
+    - {{name: caller, unit: requests, limit: 100000, windowS: 60, technique: fixed, key: [header.authorization]}}
+    - {{name: key, unit: requests, limit: 100000, windowS: 60, technique: sliding, key: [header.x-api-key]}}
+    - {{name: token, unit: requests, limit: 100000, windowS: 60, technique: fixed, key: [header.cf-aig-authorization]}}
+    - {{name: cookie, unit: requests, limit: 100000, windowS: 60, technique: fixed, key: [header.cookie, token]}}
   logs: {{payloads: false}}
 ---
 apiVersion: narrows.dev/v1alpha1
 kind: Gateway
 metadata: {{namespace: local, name: open}}
 spec:
-  providers: {{openai: {{baseURL: "{url}/v1"}}, google-ai-studio: {{baseURL: "{url}"}}, anthropic: {{baseURL: "{url}"}}}}
+  providers:
+    openai: {{baseURL: "{url}/v1"}}
+    google-ai-studio: {{baseURL: "{url}"}}
+    anthropic: {{baseURL: "{url}"}}
 """
 MISTAKES = (
     "authentication: {{tokens: [{{name: a, value: {it}}}]}}",
@@ -65,7 +69,7 @@ MISTAKES = (
     "providers: {{openai: {{keys: [{{alias: default, {it}: x}}]}}}}",
     "providers: {{openai: {{baseURL: 'https://user:{it}@provider.test/'}}}}",
     "providers: {{openai: {{baseURL: 'https://provider.test/?key={it}'}}}}",
-    "providers: {{openai: {{headers: {{x-team: \"{it}\\n\"}}}}}}",
+    'providers: {{openai: {{headers: {{x-team: "{it}\\n"}}}}}}',
     "authentication: {{tokens: [{{name: a, valueFrom: {{env: {it}",
 )
 """Specs in which somebody wrote a secret where none belongs."""
@@ -95,6 +99,23 @@ def provide(call: Call) -> None:
     else:
         document = {"object": "chat.completion", "choices": [{"message": {"content": ANSWERED}}]}
         call.send(answer(json.dumps(document).encode()))
+
+
+def _unreadable(secret: str) -> list[str]:
+    """Requests with that secret that no parser takes."""
+    target, host = f"/v1/local/vault/openai/v1/x?key={secret}", "Host: a\r\n"
+    return [
+        f"POST {target} HTTP/1.1\r\n{host}Authorization: {secret}\0\r\n\r\n",
+        f"POST {target} HTTP/1.1\r\n{host}Authorization : {secret}\r\n\r\n",
+        f"POST {target} HTTP/1.1\r\n{host}Authorization: {secret}\n {secret}\r\n\r\n",
+        f"POST {target} {secret} HTTP/1.1\r\n{host}\r\n",
+        f"POST {target} HTTP/9.9\r\n{host}\r\n",
+        f"{secret} / HTTP/1.1\r\n{host}\r\n",
+        f"GET {target} HTTP/1.1\r\n{host}Authorization: {secret}{'x' * 40_000}\r\n\r\n",
+        f"POST {target} HTTP/1.1\r\n{host}Transfer-Encoding: {secret}\r\n\r\n0\r\n\r\n",
+        f"POST {target} HTTP/1.1\r\n{host}Content-Length: {secret}\r\n\r\n",
+        f"POST {target} HTTP/1.1\r\n{host}Transfer-Encoding: chunked\r\n\r\n{secret}\r\n",
+    ]
 
 
 class Tour:
@@ -146,7 +167,13 @@ class Tour:
         own = {"Authorization": f"Bearer {secret['authorization']}", "x-api-key": secret["x-api-key"]}
         self._chat("vault/openai/v1/chat/completions", {**own, "cf-aig-authorization": f"Bearer {wrong}"})
         self._chat("vault/openai/v1/chat/completions", {**own, "cf-aig-authorization": wrong})
-        for place in ("vault/nobody/v1", "nowhere/openai/v1", "vault/openai/a/../b", "vault/run/1/resume", "vault/compat/x"):
+        for place in (
+            "vault/nobody/v1",
+            "nowhere/openai/v1",
+            "vault/openai/a/../b",
+            "vault/run/1/resume",
+            "vault/compat/x",
+        ):
             self._chat(f"{place}?key={key}", own)
         self._chat(f"../../x?key={key}", own)
         self._chat("vault/openai/v1/chat/completions", {**own, "cf-aig-max-attempts": "many"})
@@ -169,21 +196,9 @@ class Tour:
 
     def _not_http(self) -> None:
         """Heads that no parser takes."""
-        large = "x" * 40_000
         for secret in (self._secret["authorization"], self._secret["query key"]):
-            for head in (
-                f"POST /v1/local/vault/openai/v1/x?key={secret} HTTP/1.1\r\nHost: a\r\nAuthorization: {secret}\0\r\n\r\n",
-                f"POST /v1/local/vault/openai/v1/x?key={secret} HTTP/1.1\r\nHost: a\r\nAuthorization : {secret}\r\n\r\n",
-                f"POST /v1/local/vault/openai/v1/x?key={secret} HTTP/1.1\r\nHost: a\r\nAuthorization: {secret}\n {secret}",
-                f"POST /v1/local/vault/openai/v1/x?key={secret} {secret} HTTP/1.1\r\nHost: a\r\n\r\n",
-                f"POST /v1/local/vault/openai/v1/x?key={secret} HTTP/9.9\r\nHost: a\r\n\r\n",
-                f"{secret} / HTTP/1.1\r\nHost: a\r\n\r\n",
-                f"GET /v1/local/vault/openai/v1/x?key={secret} HTTP/1.1\r\nHost: a\r\nAuthorization: {secret}{large}\r\n\r\n",
-                f"POST /v1/local/vault/openai/v1/x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: {secret}\r\n\r\n0\r\n\r\n",
-                f"POST /v1/local/vault/openai/v1/x HTTP/1.1\r\nHost: a\r\nContent-Length: {secret}\r\n\r\n",
-                f"POST /v1/local/open/openai/v1/x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{secret}\r\n",
-            ):
-                self._talk(self._narrows.url, lambda connection, head=head: connection.write(head.encode()))
+            for head in _unreadable(secret):
+                self._talk(self._narrows.url, partial(Connection.write, content=head.encode()))
 
     def _broken(self) -> None:
         """Providers that refuse, break off, are not there, or are behind a proxy that refuses."""

@@ -145,14 +145,14 @@ class UpstreamAnswer(msgspec.Struct, eq=False):
             self.fail(StreamBroken("the answer was given up"))
             line.abort()
 
-    def dismiss(self) -> None:
+    def dismiss(self, *, within_s: float = DISMISSED_S) -> None:
         """
-        Nobody wants the rest. Where it comes soon the connection can go on, else it closes.
+        Nobody wants the rest. Where it comes within that time the connection can go on, else it closes.
 
         A provider that refuses everybody for a while must not be met with a new connection for each refusal.
         """
         if self.line is not None:
-            self.loop.call_later(DISMISSED_S, self.abort)
+            self.loop.call_later(within_s, self.abort)
 
     def write(self, chunk: bytes) -> None:
         """Send bytes to the provider after an upgrade (status 101). Raises StreamBroken when it is over."""

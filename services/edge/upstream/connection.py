@@ -23,7 +23,7 @@ from services.edge.upstream.answer_form import AnswerForms
 from services.edge.upstream.bodies import Spawn, Upload, upload_of
 from services.edge.upstream.reader import AnswerReader, may_be_http2
 from services.edge.upstream.request import UpstreamRequest
-from services.edge.upstream.tls import HTTP2_ONLY
+from services.edge.upstream.tls import HTTP2_ONLY, MAYBE_HTTP2_ONLY
 from services.kit.errors import StreamBroken, StreamStalled, UpstreamClosed, UpstreamError, UpstreamProtocolError
 
 UNTAKEN_BYTES_MAX = 256 * 1024
@@ -296,7 +296,7 @@ class UpstreamConnection(asyncio.Protocol):
         if may_be_http2(self._early):
             answer.fail(UpstreamProtocolError(HTTP2_ONLY))
         else:
-            answer.fail(UpstreamClosed("the provider closed the connection before the request was sent"))
+            answer.fail(self._closed_before("the request was sent"))
 
     def _note_untaken(self, answer: UpstreamAnswer, size_bytes: int) -> None:
         """Stop reading when too much is untaken."""
@@ -325,16 +325,29 @@ class UpstreamConnection(asyncio.Protocol):
 
     def _end_by_close(self, answer: UpstreamAnswer, error: Exception | None) -> None:
         """The connection ended: before the head, at the end of an unframed body, or in the middle."""
-        if self.exchanges > 1 and not (self._is_parsing and self._reader.has_bytes):
+        is_unheard = not (self._is_parsing and self._reader.has_bytes)
+        if self.exchanges > 1 and is_unheard:
             self._offer_again(answer)
         self._let_go()
         if not answer.status:
-            answer.fail(UpstreamClosed("the provider closed the connection before its answer's head was whole"))
+            answer.fail(self._closed_before("its answer" if is_unheard else "its answer's head was whole"))
         elif error is None and not answer.is_framed:
             answer.is_finished = True
             answer.wake()
         else:
             answer.fail(StreamBroken("the provider cut its answer before the end"))
+
+    def _closed_before(self, what: str) -> UpstreamClosed:
+        """
+        The error of a connection that closed too early.
+
+        Some servers that speak only HTTP/2 let the handshake pass without agreeing on a protocol, and hang up then.
+        """
+        tls = self.tls
+        is_strange = self.exchanges <= 1 and tls is not None and tls.selected_alpn_protocol() is None
+        return UpstreamClosed(
+            f"the provider closed the connection before {what}" + (f"; {MAYBE_HTTP2_ONLY}" if is_strange else "")
+        )
 
     def _offer_again(self, answer: UpstreamAnswer) -> None:
         """Nothing has come on a connection that had been idle: the request may go out on another one, with its body."""

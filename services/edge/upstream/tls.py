@@ -19,6 +19,7 @@ _SESSIONS_MAX = 1024
 _UNKNOWN_AUTHORITY = frozenset((2, 18, 19, 20, 21))
 """OpenSSL's verify codes for a chain that ends in nobody who is trusted."""
 HTTP2_ONLY = "the provider speaks only HTTP/2; this gateway speaks HTTP/1.1 to providers"
+MAYBE_HTTP2_ONLY = "it did not agree to HTTP/1.1 in the TLS handshake and may speak only HTTP/2"
 
 
 class SessionContext(ssl.SSLContext):

@@ -15,7 +15,7 @@ from services.edge.upstream.bounds import PoolBounds
 from services.edge.upstream.client import UpstreamClient
 from services.edge.upstream.origin import Origin
 from services.edge.upstream.race import connect_socket
-from services.edge.upstream.request import ChunkedBody
+from services.edge.upstream.request import ChunkedBody, UpstreamRequest
 from services.edge.upstream.resolver import Address
 from services.edge.upstream.tls import SessionContext
 from services.kit.clock import SystemClock
@@ -119,11 +119,30 @@ async def test_a_large_held_body_is_sent_again_on_the_new_connection(client: Ups
         assert answer.take() == [b"3000000"]
 
 
+async def test_a_streamed_body_does_not_meet_a_connection_that_was_idle(client: UpstreamClient) -> None:
+    async def body() -> AsyncIterator[bytes]:
+        yield b"hello"
+
+    async def script(visit: Visit) -> None:
+        received = await visit.request()
+        await visit.send(ok(received.body))
+        await visit.head()
+
+    async with ScriptedProvider(script) as provider:
+        for _ in range(5):
+            answer = await client.send(request(provider.origin(), body=ChunkedBody(body(), None)))
+            assert await whole(answer) == b"hello"
+
+        assert provider.visits == 5
+        await soon(lambda: client.stats().open == 1)
+        assert client.stats().reuse_failures == 0
+
+
 @pytest.mark.parametrize("has_given", [False, True])
 async def test_a_streamed_body_is_replaced_only_while_nothing_of_it_has_left(
-    client: UpstreamClient, has_given: bool
+    client_tls: SessionContext, has_given: bool
 ) -> None:
-    is_cut = asyncio.Event()
+    may_answer, is_cut = asyncio.Event(), asyncio.Event()
 
     async def body() -> AsyncIterator[bytes]:
         if has_given:
@@ -134,19 +153,51 @@ async def test_a_streamed_body_is_replaced_only_while_nothing_of_it_has_left(
 
     async def script(visit: Visit) -> None:
         received = await visit.request()
+        await may_answer.wait()
         await visit.send(ok(received.body))
         await visit.head()
         is_cut.set()
 
+    bounds = PoolBounds(connections_per_origin_max=1)
+    async with (
+        UpstreamClient(clock=SystemClock(), tls=client_tls, bounds=bounds) as client,
+        ScriptedProvider(script) as provider,
+        asyncio.TaskGroup() as tasks,
+    ):
+        tasks.create_task(client.send(request(provider.origin())))
+        await soon(lambda: provider.visits == 1)
+        sending = tasks.create_task(_tried(client, request(provider.origin(), body=ChunkedBody(body(), None))))
+        await soon(lambda: client.stats().waiting == 1)
+        may_answer.set()
+
+        assert await sending == (UpstreamClosed if has_given else b"world")
+
+
+async def _tried(client: UpstreamClient, sent: UpstreamRequest) -> bytes | type[UpstreamClosed]:
+    try:
+        return await whole(await client.send(sent))
+    except UpstreamClosed:
+        return UpstreamClosed
+
+
+@pytest.mark.parametrize("is_soon", [True, False])
+async def test_a_dismissed_answer_gives_its_connection_back_if_its_end_comes_soon(
+    client: UpstreamClient, is_soon: bool
+) -> None:
+    async def script(visit: Visit) -> None:
+        await visit.request()
+        await visit.send(STREAM_START)
+        if is_soon:
+            await asyncio.sleep(0.01)
+            await visit.send(b"0\r\n\r\n")
+        await visit.left()
+
     async with ScriptedProvider(script) as provider:
-        await client.send(request(provider.origin(), body=b""))
-        sending = client.send(request(provider.origin(), body=ChunkedBody(body(), None)))
-        if has_given:
-            with pytest.raises(UpstreamClosed):
-                await sending
-        else:
-            answer = await sending
-            assert await whole(answer) == b"world"
+        answer = await client.send(request(provider.origin()))
+        answer.dismiss(within_s=0.05)
+        await soon(lambda: client.stats().idle == 1 if is_soon else client.stats().open == 0)
+
+        assert answer.is_finished == is_soon
 
 
 async def test_a_replacement_that_fails_is_not_replaced_again(client: UpstreamClient) -> None:
