@@ -207,7 +207,7 @@ def refuse(call: Call) -> None:
         b"x-ratelimit-remaining-requests: 0\r\nTransfer-Encoding: chunked\r\n\r\n"
     )
     time.sleep(0.002)
-    call.send(b'f\r\n{"error":"busy"}\r\n0\r\n\r\n')
+    call.send(b'10\r\n{"error":"busy"}\r\n0\r\n\r\n')
 
 
 def storm(url: str, document: object) -> list[Outcome]:

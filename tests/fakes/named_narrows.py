@@ -32,7 +32,7 @@ def resolve_by(names: Path) -> None:
             return await system(loop, host, port, **hints)  # type: ignore[return-value]  # of the same form
         if not known[name]:
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-        return [_found(address, int(port)) for address in known[name]]
+        return [_found(address, int(port or 0)) for address in known[name]]
 
     uvloop.Loop.getaddrinfo = getaddrinfo  # type: ignore[method-assign,assignment]  # what this file is for
 
