@@ -79,13 +79,13 @@ class UpstreamClient:
         """
         pools = self._pools
         pool = pools.find(request.origin)
-        connection = None
-        if type(request.body) is bytes:
-            connection = pool.take(self._monotonic_s())
-        else:
-            # A body that exists once must not meet a connection that has gone stale.
+        if type(request.body) is not bytes:
+            # It exists once, and must not meet a connection that has gone stale.
             pool.retire_oldest()
-        if connection is None:
+            connection = await pools.obtain(pool, timeout_s=request.connect_timeout_s, is_new=True)
+        elif (taken := pool.take(self._monotonic_s())) is not None:
+            connection = taken
+        else:
             connection = await pools.obtain(pool, timeout_s=request.connect_timeout_s)
         answer = UpstreamAnswer(self._loop, connection)
         try:
@@ -114,7 +114,7 @@ class UpstreamClient:
     async def _send_again(self, pool: OriginPool, request: UpstreamRequest, failed: UpstreamAnswer) -> UpstreamAnswer:
         """On a new connection, with the body that the failed one has not sent anything of."""
         try:
-            connection = await self._pools.obtain(pool, timeout_s=request.connect_timeout_s)
+            connection = await self._pools.obtain(pool, timeout_s=request.connect_timeout_s, is_new=True)
         except BaseException:
             failed.abort()
             raise

@@ -15,7 +15,7 @@ from services.edge.upstream.bounds import PoolBounds
 from services.edge.upstream.client import UpstreamClient
 from services.edge.upstream.origin import Origin
 from services.edge.upstream.race import connect_socket
-from services.edge.upstream.request import ChunkedBody, UpstreamRequest
+from services.edge.upstream.request import ChunkedBody
 from services.edge.upstream.resolver import Address
 from services.edge.upstream.tls import SessionContext
 from services.kit.clock import SystemClock
@@ -138,46 +138,40 @@ async def test_a_streamed_body_does_not_meet_a_connection_that_was_idle(client: 
         assert client.stats().reuse_failures == 0
 
 
-@pytest.mark.parametrize("has_given", [False, True])
-async def test_a_streamed_body_is_replaced_only_while_nothing_of_it_has_left(
-    client_tls: SessionContext, has_given: bool
-) -> None:
-    may_answer, is_cut = asyncio.Event(), asyncio.Event()
-
+async def test_not_even_when_it_has_to_wait_for_one(client_tls: SessionContext) -> None:
     async def body() -> AsyncIterator[bytes]:
-        if has_given:
-            yield b"hello"
-        await is_cut.wait()
-        await asyncio.sleep(0.02)
-        yield b"world"
+        yield b"hello"
 
+    bounds = PoolBounds(connections_per_origin_max=2)
+    async with (
+        UpstreamClient(clock=SystemClock(), tls=client_tls, bounds=bounds) as client,
+        ScriptedProvider(numbered()) as provider,
+    ):
+        bodies: list[bytes | ChunkedBody] = [b"x", b"y", *(ChunkedBody(body(), None) for _ in range(10))]
+        answers = await asyncio.gather(*(client.send(request(provider.origin(), body=each)) for each in bodies))
+        seen = [await whole(answer) for answer in answers]
+
+        assert len(set(seen)) == len(seen)
+        await soon(lambda: client.stats().open == 2)
+
+
+async def test_a_replacement_is_new_also_when_it_has_to_wait(client_tls: SessionContext) -> None:
     async def script(visit: Visit) -> None:
-        received = await visit.request()
-        await may_answer.wait()
-        await visit.send(ok(received.body))
+        await visit.request()
+        await visit.send(ok(b"%d" % visit.number))
         await visit.head()
-        is_cut.set()
+        if visit.number > 2:
+            await visit.send(ok(b"again"))
 
-    bounds = PoolBounds(connections_per_origin_max=1)
+    bounds = PoolBounds(connections_per_origin_max=2)
     async with (
         UpstreamClient(clock=SystemClock(), tls=client_tls, bounds=bounds) as client,
         ScriptedProvider(script) as provider,
-        asyncio.TaskGroup() as tasks,
     ):
-        tasks.create_task(client.send(request(provider.origin())))
-        await soon(lambda: provider.visits == 1)
-        sending = tasks.create_task(_tried(client, request(provider.origin(), body=ChunkedBody(body(), None))))
-        await soon(lambda: client.stats().waiting == 1)
-        may_answer.set()
+        await asyncio.gather(*(client.send(request(provider.origin())) for _ in range(2)))
+        answers = await asyncio.gather(*(client.send(request(provider.origin())) for _ in range(2)))
 
-        assert await sending == (UpstreamClosed if has_given else b"world")
-
-
-async def _tried(client: UpstreamClient, sent: UpstreamRequest) -> bytes | type[UpstreamClosed]:
-    try:
-        return await whole(await client.send(sent))
-    except UpstreamClosed:
-        return UpstreamClosed
+        assert sorted(b"".join(answer.take()) for answer in answers) == [b"3", b"4"]
 
 
 @pytest.mark.parametrize("is_soon", [True, False])
