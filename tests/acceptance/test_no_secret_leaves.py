@@ -33,7 +33,7 @@ PLACES = {
     "metrics": MODEL,
     "status": "config_version",
     "process arguments": "run",
-    "files while it runs": METADATA,
+    "spool and copies while it runs": METADATA,
     "folders": "narrows-snapshot 1 sealed",
     "tables of chDB": ASKED,
     "Redis": ANSWERED,
@@ -62,7 +62,7 @@ def found(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         with narrows:
             if isinstance(narrows, Apart):
                 narrows.redis.command("CONFIG", "SET", "appendonly", "yes")
-            with Watch(search, "files while it runs", folder / "state"):
+            with Watch(search, "spool and copies while it runs", folder / "state" / "edge"):
                 tour = Tour(narrows, origin, canaries, search)
                 tour.go()
             tour.look_at_processes()

@@ -7,6 +7,7 @@ nowhere, markers are sought that the place must hold; a search that does not see
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
@@ -64,7 +65,8 @@ class Watch:
 
     def _run(self) -> None:
         while not self._is_over.wait(self._every_s):
-            self._look()
+            with contextlib.suppress(FileNotFoundError):  # a folder that went away meanwhile
+                self._look()
 
     def __enter__(self) -> Watch:
         self._thread.start()

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, cast
 
 import msgspec
 
-from services.edge.upstream.bodies import Upload
 from services.kit.errors import StreamBroken
 
 if TYPE_CHECKING:
@@ -68,8 +67,6 @@ class UpstreamAnswer(msgspec.Struct, eq=False):
     """The request's head has gone out."""
     is_replaceable: bool = False
     """It failed before any byte on a connection that had been idle: another connection may do."""
-    upload: Upload | None = None
-    """The body of a request that may go out again."""
     failure: Exception | None = None
     parts: list[bytes] = []
     untaken_bytes: int = 0
@@ -138,8 +135,6 @@ class UpstreamAnswer(msgspec.Struct, eq=False):
 
     def abort(self) -> None:
         """Nobody wants the rest: the connection closes at once. Does nothing at the end or the second time."""
-        if self.upload is not None:
-            self.upload.stop()
         line, self.line = self.line, None
         if line is not None:
             self.fail(StreamBroken("the answer was given up"))

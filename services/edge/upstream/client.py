@@ -112,12 +112,8 @@ class UpstreamClient:
         return self._pools.stats(reuse_failures=self._reuse_failures)
 
     async def _send_again(self, pool: OriginPool, request: UpstreamRequest, failed: UpstreamAnswer) -> UpstreamAnswer:
-        """On a new connection, with the body that the failed one has not sent anything of."""
-        try:
-            connection = await self._pools.obtain(pool, timeout_s=request.connect_timeout_s, is_new=True)
-        except BaseException:
-            failed.abort()
-            raise
+        """On a new connection, from the start."""
+        connection = await self._pools.obtain(pool, timeout_s=request.connect_timeout_s, is_new=True)
         answer = UpstreamAnswer(self._loop, connection)
         try:
             connection.start(request, answer, failed)
