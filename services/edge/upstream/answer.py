@@ -146,8 +146,16 @@ class UpstreamAnswer(msgspec.Struct, eq=False):
 
         A provider that refuses everybody for a while must not be met with a new connection for each refusal.
         """
-        if self.line is not None:
-            self.loop.call_later(within_s, self.abort)
+        if self.line is None:
+            return
+        self.take()
+        self.step, self.given = self._drop, self.loop.create_future()
+        self.given.add_done_callback(asyncio.Future.exception)  # looked at: it says nothing new to anybody
+        self.loop.call_later(within_s, self.abort)
+
+    def _drop(self) -> None:
+        """A step for what nobody wants: nothing is kept of it."""
+        self.take()
 
     def write(self, chunk: bytes) -> None:
         """Send bytes to the provider after an upgrade (status 101). Raises StreamBroken when it is over."""

@@ -174,6 +174,22 @@ async def test_a_replacement_is_new_also_when_it_has_to_wait(client_tls: Session
         assert sorted(b"".join(answer.take()) for answer in answers) == [b"3", b"4"]
 
 
+async def test_of_a_dismissed_answer_nothing_is_kept(client: UpstreamClient) -> None:
+    async def script(visit: Visit) -> None:
+        await visit.request()
+        await visit.send(b"HTTP/1.1 503 Busy\r\nContent-Length: 3000000\r\n\r\n")
+        await visit.send(b"x" * 3_000_000)
+        await visit.left()
+
+    async with ScriptedProvider(script) as provider:
+        answer = await client.send(request(provider.origin()))
+        answer.dismiss()
+        await soon(lambda: client.stats().idle == 1)
+
+        assert answer.is_finished
+        assert answer.take() == []
+
+
 @pytest.mark.parametrize("is_soon", [True, False])
 async def test_a_dismissed_answer_gives_its_connection_back_if_its_end_comes_soon(
     client: UpstreamClient, is_soon: bool
