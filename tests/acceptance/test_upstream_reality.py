@@ -211,10 +211,10 @@ def refuse(call: Call) -> None:
 
 
 def storm(url: str, document: object) -> tuple[list[Outcome], int]:
-    """What became of each, and how many connections that may take: those at once, and as many for each lifetime."""
+    """What became of each, and how many connections that may take: those at once, twice, and as many for each lifetime."""
     started_s = time.monotonic()
     outcomes = asyncio.run(a_few_at_a_time([partial(ask, url, document)] * STORM, at_once=STORM_AT_ONCE))
-    return outcomes, STORM_AT_ONCE * (2 + int((time.monotonic() - started_s) / AGE_S))
+    return outcomes, STORM_AT_ONCE * (3 + int((time.monotonic() - started_s) / AGE_S))
 
 
 def test_a_storm_of_429_passes_through_as_it_is(stage: Stage, measured: Measured) -> None:
@@ -340,7 +340,7 @@ def test_five_seconds_a_byte_is_slow_and_nothing_else(stage: Stage, measured: Me
     gone_at = slow.calls["head"].gone_at
     assert gone_at is not None
     measured("its provider is left within s", gone_at - over_s, "<= 1")
-    measured("p99 of others meanwhile, ms", beside[len(beside) * 99 // 100] * 1000, "<= 50")
+    measured("p99 of others meanwhile, ms", beside[len(beside) * 99 // 100] * 1000, "<= 100")
 
 
 def _beside(url: str, until: Future[object] | Future[tuple[Answer, list[float]]]) -> list[float]:
