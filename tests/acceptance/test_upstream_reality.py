@@ -211,7 +211,7 @@ def refuse(call: Call) -> None:
 
 
 def storm(url: str, document: object) -> tuple[list[Outcome], int]:
-    """What became of each, and how many connections that may take: those at once, twice, and as many for each lifetime."""
+    """What became of each, and how many connections that may take: as many as at once, again for each lifetime."""
     started_s = time.monotonic()
     outcomes = asyncio.run(a_few_at_a_time([partial(ask, url, document)] * STORM, at_once=STORM_AT_ONCE))
     return outcomes, STORM_AT_ONCE * (3 + int((time.monotonic() - started_s) / AGE_S))
