@@ -28,10 +28,12 @@ class RedisServer:
         self._arguments = arguments
         self._process: subprocess.Popen[bytes] | None = None
         self.port = port or unused_port()
+        self.credentials = ""
+        """`user:password@` in the URL. As it is set up here the server takes any password of the user `default`."""
 
     @property
     def url(self) -> str:
-        return f"redis://127.0.0.1:{self.port}/0"
+        return f"redis://{self.credentials}127.0.0.1:{self.port}/0"
 
     @property
     def pid(self) -> int:

@@ -48,6 +48,8 @@ CONNECTIONS_MAX = 32
 
 _TLS_OPTIONS = frozenset({"ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_check_hostname"})
 _SENTINEL_OPTIONS = frozenset({"sentinel_username", "sentinel_password"})
+_ESCAPING = "; percent-encode what a password has beyond letters and digits"
+"""A password that is not begins to look like a port or a path, so neither is repeated."""
 _SCHEMES = ("redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster")
 
 
@@ -183,7 +185,7 @@ def _host(text: str, default_port: int) -> tuple[str, int]:
     try:
         return parts.hostname or "localhost", parts.port or default_port
     except ValueError as error:
-        raise SettingsInvalid(f"a Redis URL's port must be a number up to 65535, in {text!r}") from error
+        raise SettingsInvalid(f"a Redis URL's port must be a number up to 65535{_ESCAPING}") from error
 
 
 def _master_and_database(kind: str, path: str, options: Mapping[str, str]) -> tuple[str, int]:
@@ -201,7 +203,7 @@ def _master_and_database(kind: str, path: str, options: Mapping[str, str]) -> tu
 
 def _database(text: str) -> int:
     if not text.isdecimal():
-        raise SettingsInvalid(f"a Redis database is a number, not {text!r}")
+        raise SettingsInvalid(f"a Redis database is a number{_ESCAPING}")
     return int(text)
 
 

@@ -46,7 +46,7 @@ class FileSecrets:
         if reference.env is not None:
             value = self._environment.get(reference.env)
             if value is None:
-                return Unreadable("env", f"the environment variable {reference.env} is not set")
+                return Unreadable("env", f"the environment variable {_shown(reference.env)}is not set")
             return _judged(value, "env")
         return self._read_file(reference.file or "")
 
@@ -83,6 +83,11 @@ def _content(path: Path) -> bytes | None:
 
 def _fingerprint(content: bytes | None) -> bytes:
     return b"" if content is None else hashlib.sha256(content).digest()
+
+
+def _shown(name: str) -> str:
+    """A variable's name with a space behind it, if it is spelled like one: somebody may have pasted the key itself."""
+    return f"{name} " if name.isupper() else ""
 
 
 def _judged(value: str, place: str) -> Secret | Unreadable:

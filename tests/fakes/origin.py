@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import select
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable
@@ -80,13 +81,20 @@ def answer(body: bytes = b"{}", *, status: int = 200, headers: tuple[tuple[str, 
 
 
 class Origin:
-    """Listens on 127.0.0.1. `calls` holds what arrived, in order of arrival."""
+    """Listens on 127.0.0.1 unless told otherwise. `calls` holds what arrived, in order of arrival."""
 
-    def __init__(self, script: Script) -> None:
+    def __init__(
+        self, script: Script, *, host: str = "127.0.0.1", port: int = 0, tls: ssl.SSLContext | None = None
+    ) -> None:
         self.script = script
+        self.opened = 0
+        """Connections so far."""
+        self.unread_s = 0.0
+        """How long a request's body is not read."""
+        self._tls = tls
         self.calls: list[Call] = []
         self._lock = threading.Lock()
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
+        self._listener = socket.create_server((host, port), backlog=1024)
         self._connections: set[socket.socket] = set()
         self._is_closed = False
         self._thread = threading.Thread(target=self._accept, daemon=True)
@@ -97,7 +105,7 @@ class Origin:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'http' if self._tls is None else 'https'}://{self._listener.getsockname()[0]}:{self.port}"
 
     def forget(self) -> None:
         """Start an empty record."""
@@ -135,9 +143,16 @@ class Origin:
             except OSError:
                 return
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self.opened += 1
             threading.Thread(target=self._serve, args=(connection, address[1]), daemon=True).start()
 
     def _serve(self, connection: socket.socket, peer: int) -> None:
+        try:
+            if self._tls is not None:
+                connection = self._tls.wrap_socket(connection, server_side=True)
+        except OSError:
+            connection.close()
+            return
         self._connections.add(connection)
         try:
             with connection, connection.makefile("rb") as reader:
@@ -161,6 +176,7 @@ class Origin:
         with self._lock:
             self.calls.append(call)
             call.number = len(self.calls)
+        time.sleep(self.unread_s)
         call.body = _body(call, readline, read)
         return call
 

@@ -8,12 +8,12 @@ cluster. Both give the same handles, so the same tests run on both.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.harness.processes import NarrowsProcess, get_json, unused_port
+from tests.harness.processes import NARROWS, NarrowsProcess, get_json, unused_port
 from tests.redis_server import RedisServer
 
 DEFAULT_RESOURCES = """\
@@ -41,6 +41,7 @@ class Deployment:
         self.processes: dict[str, NarrowsProcess] = {}
         self.edges: list[str] = []
         self.admin = ""
+        self.command: Sequence[str] = (str(NARROWS),)
 
     @property
     def url(self) -> str:
@@ -55,7 +56,8 @@ class Deployment:
 
     def add(self, name: str, arguments: list[str], environment: Mapping[str, str], *, health: str) -> NarrowsProcess:
         """A process of this deployment, not started yet."""
-        process = NarrowsProcess(name, arguments, environment, health=health, log=self.folder / f"{name}.log")
+        log = self.folder / f"{name}.log"
+        process = NarrowsProcess(name, arguments, environment, health=health, log=log, command=self.command)
         self.processes[name] = process
         return process
 
@@ -112,12 +114,18 @@ class Deployment:
 
 
 class Together(Deployment):
-    """One process."""
+    """One process. `command` stands for `narrows`."""
 
     def __init__(
-        self, folder: Path, *, resources: str = DEFAULT_RESOURCES, environment: Mapping[str, str] | None = None
+        self,
+        folder: Path,
+        *,
+        resources: str = DEFAULT_RESOURCES,
+        environment: Mapping[str, str] | None = None,
+        command: Sequence[str] = (str(NARROWS),),
     ) -> None:
         super().__init__(folder, resources=resources)
+        self.command = command
         edge, admin, health = (f"127.0.0.1:{unused_port()}" for _ in range(3))
         self.edges = [f"http://{edge}"]
         self.admin = f"http://{admin}"

@@ -19,7 +19,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 START_S = 30.0
@@ -46,14 +46,22 @@ def clean_environment(extra: Mapping[str, str]) -> dict[str, str]:
 
 
 class NarrowsProcess:
-    """One `narrows run`. `health` is the address of its `/readyz`."""
+    """One `narrows run`. `health` is the address of its `/readyz`; `command` stands for `narrows`."""
 
     def __init__(
-        self, name: str, arguments: list[str], environment: Mapping[str, str], *, health: str, log: Path
+        self,
+        name: str,
+        arguments: list[str],
+        environment: Mapping[str, str],
+        *,
+        health: str,
+        log: Path,
+        command: Sequence[str] = (str(NARROWS),),
     ) -> None:
         self.name = name
         self.health = health
         self.log = log
+        self._command = command
         self._arguments = arguments
         self._environment = dict(environment)
         self._process: subprocess.Popen[bytes] | None = None
@@ -71,7 +79,7 @@ class NarrowsProcess:
         """Start it; returns at once."""
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [str(NARROWS), "run", *self._arguments],
+                [*self._command, "run", *self._arguments],
                 env=clean_environment(self._environment),
                 stdout=log,
                 stderr=subprocess.STDOUT,

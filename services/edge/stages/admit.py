@@ -23,7 +23,6 @@ import msgspec
 
 from services.contracts.limiter.values import Bucket
 from services.contracts.router.values import Gateway, Limit
-from services.dialects.shaping import CALLER_HEADERS
 from services.edge.exchange import Exchange
 from services.edge.leases.holding import Holding
 from services.edge.leases.ledger import LeaseLedger
@@ -282,7 +281,7 @@ def _key_value(exchange: Exchange, item: str, step: Step) -> str:
             return step.facts.model
         case "header":
             text = exchange.arrival.headers.get(name, "")
-            return _hashed(text) if text and name.lower().encode() in CALLER_HEADERS else _bounded(text)
+            return _hashed(text) if text else ""
         case _:
             value = step.options.metadata.get(name, "")
             return ("false", "true")[value] if isinstance(value, bool) else _bounded(str(value))
@@ -301,7 +300,10 @@ def _bounded(value: str) -> str:
 
 
 def _hashed(value: str) -> str:
-    """What is too long for a bucket's name, or too secret: names are stored and logged."""
+    """
+    What is too long for a bucket's name, or may be too secret: names are stored. Which header carries a key is the
+    operator's to say, of the gateway token's as of a provider's, so no header's value is a name as it is.
+    """
     return hashlib.sha256(value.encode("utf-8", "surrogateescape")).hexdigest()
 
 

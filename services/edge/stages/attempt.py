@@ -119,7 +119,7 @@ class Attempter:
                 exchange.attempted = Attempted(step, given)
                 return
             else:
-                given.abort()
+                given.dismiss()
         assert failure is not None
         raise failure
 
@@ -127,7 +127,7 @@ class Attempter:
         """Give up what the `count`-th attempt gave, and wait before the next one."""
         pause_s = _pause_s(step, count, given)
         if isinstance(given, UpstreamAnswer):
-            given.abort()
+            given.dismiss()
         exchange.provider_wait_s += pause_s
         await asyncio.sleep(pause_s)
 

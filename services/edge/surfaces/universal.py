@@ -108,7 +108,8 @@ def _raw_headers(index: int, wire: _WireStep) -> list[tuple[bytes, bytes]]:
         text = ("false", "true")[value] if isinstance(value, bool) else str(value)
         spelled, content = name.encode(), text.encode()
         if not spelled or not _TOKEN.issuperset(spelled):
-            raise Malformed(f"[{index}].headers: {name[:64]!r} is not a header name")
+            # It is not repeated: whoever took a whole line for a name has written a key there.
+            raise Malformed(f"[{index}].headers: a header name holds letters, digits and !#$%&'*+-.^_`|~ only")
         if b"\r" in content or b"\n" in content or b"\0" in content:
             raise Malformed(f"[{index}].headers.{name[:64]}: must be one line")
         if spelled.lower() not in _NOT_FROM_CLIENT:

@@ -3,7 +3,8 @@ Answer: a provider's answer as it comes.
 
 The connection fills it from the loop's callbacks; one reader takes from it. A small answer is whole when `send`
 returns, and then nothing here waits or makes a future. Hazard: an answer that is dropped unfinished holds its
-connection until the provider or the idle timeout ends it; whoever has one must take it to its end or `abort()` it.
+connection until the provider or the idle timeout ends it; whoever has one must take it to its end, `abort()` or
+`dismiss()` it.
 """
 
 from __future__ import annotations
@@ -14,13 +15,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, cast
 
 import msgspec
 
-from services.edge.upstream.bodies import Upload
 from services.kit.errors import StreamBroken
 
 if TYPE_CHECKING:
     from services.edge.upstream.answer_form import KnownHead
 
 T = TypeVar("T")
+
+DISMISSED_S = 1.0
+"""How long the end of an answer that nobody wants may take, before its connection is given up."""
 
 
 class Line(Protocol):
@@ -64,8 +67,6 @@ class UpstreamAnswer(msgspec.Struct, eq=False):
     """The request's head has gone out."""
     is_replaceable: bool = False
     """It failed before any byte on a connection that had been idle: another connection may do."""
-    upload: Upload | None = None
-    """The body of a request that may go out again."""
     failure: Exception | None = None
     parts: list[bytes] = []
     untaken_bytes: int = 0
@@ -134,12 +135,27 @@ class UpstreamAnswer(msgspec.Struct, eq=False):
 
     def abort(self) -> None:
         """Nobody wants the rest: the connection closes at once. Does nothing at the end or the second time."""
-        if self.upload is not None:
-            self.upload.stop()
         line, self.line = self.line, None
         if line is not None:
             self.fail(StreamBroken("the answer was given up"))
             line.abort()
+
+    def dismiss(self, *, within_s: float = DISMISSED_S) -> None:
+        """
+        Nobody wants the rest. Where it comes within that time the connection can go on, else it closes.
+
+        A provider that refuses everybody for a while must not be met with a new connection for each refusal.
+        """
+        if self.line is None:
+            return
+        self.take()
+        self.step, self.given = self._drop, self.loop.create_future()
+        self.given.add_done_callback(asyncio.Future.exception)  # looked at: it says nothing new to anybody
+        self.loop.call_later(within_s, self.abort)
+
+    def _drop(self) -> None:
+        """A step for what nobody wants: nothing is kept of it."""
+        self.take()
 
     def write(self, chunk: bytes) -> None:
         """Send bytes to the provider after an upgrade (status 101). Raises StreamBroken when it is over."""

@@ -3,7 +3,8 @@ Bodies: how a request's body leaves, as fast as the provider takes it and no fas
 
 A small body leaves with its head in one write and never comes here. A large one that is held leaves in slices, driven
 by the transport's own callbacks; one that streams in needs a task, because its pieces are awaited. Both can be
-stopped at any moment: a provider that answers before it has read everything (413, 401) wants no more.
+stopped at any moment: a provider that answers before it has read everything (413, 401) wants no more. Neither changes
+connections: what is held begins anew, and what streams in exists once.
 """
 
 from __future__ import annotations
@@ -46,21 +47,12 @@ class Upload(Protocol):
         """All of it has been written."""
         ...
 
-    @property
-    def is_repeatable(self) -> bool:
-        """It can be sent from its start over another connection."""
-        ...
-
-    def attach(self, outlet: Outlet) -> None:
-        """Send it here, from the start."""
+    def resume(self) -> None:
+        """The transport takes the first bytes, or more."""
         ...
 
     def detach(self) -> None:
-        """Send nothing until it is attached again."""
-        ...
-
-    def resume(self) -> None:
-        """The transport takes more."""
+        """The exchange is over: nothing is sent any more, and no failure told."""
         ...
 
     def stop(self) -> None:
@@ -68,29 +60,21 @@ class Upload(Protocol):
         ...
 
 
-def upload_of(body: bytes | ChunkedBody, *, spawn: Spawn) -> Upload:
-    """The way for this body."""
-    return HeldUpload(body) if isinstance(body, bytes) else StreamedUpload(body, spawn=spawn)
+def upload_of(body: bytes | ChunkedBody, outlet: Outlet, *, spawn: Spawn) -> Upload:
+    """The way for this body to this connection."""
+    return HeldUpload(body, outlet) if isinstance(body, bytes) else StreamedUpload(body, outlet, spawn=spawn)
 
 
 class HeldUpload:
     """A body that is all here."""
 
-    is_repeatable = True
-
-    def __init__(self, body: bytes) -> None:
-        self._body = body
+    def __init__(self, body: bytes, outlet: Outlet) -> None:
         self._rest = memoryview(body)
-        self._outlet: Outlet | None = None
+        self._outlet: Outlet | None = outlet
 
     @property
     def is_done(self) -> bool:
         return not self._rest
-
-    def attach(self, outlet: Outlet) -> None:
-        self._outlet = outlet
-        self._rest = memoryview(self._body)
-        self.resume()
 
     def detach(self) -> None:
         self._outlet = None
@@ -105,31 +89,17 @@ class HeldUpload:
 
 
 class StreamedUpload:
-    """
-    A body that comes in pieces. The task belongs to whoever gave `spawn`.
+    """A body that comes in pieces. The task belongs to whoever gave `spawn`."""
 
-    Hazard: cancelling a source that is being awaited ends it, and what is missing would look like the body's end. So a
-    body that changes connections is detached, never stopped: the same await goes on.
-    """
-
-    def __init__(self, body: ChunkedBody, *, spawn: Spawn) -> None:
+    def __init__(self, body: ChunkedBody, outlet: Outlet, *, spawn: Spawn) -> None:
         self.is_done = False
-        self.is_repeatable = True
         self._body = body
-        self._outlet: Outlet | None = None
-        self._attached = asyncio.Event()
+        self._outlet: Outlet | None = outlet
         self._task = spawn(self._pump())
         self._task.add_done_callback(self._ended)
 
-    def attach(self, outlet: Outlet) -> None:
-        self._outlet = outlet
-        self._attached.set()
-        if self._task.done():
-            self._ended(self._task)
-
     def detach(self) -> None:
         self._outlet = None
-        self._attached.clear()
 
     def resume(self) -> None:
         """The task waits for itself."""
@@ -155,19 +125,14 @@ class StreamedUpload:
         self.is_done = True
 
     async def _write(self, chunk: bytes) -> None:
-        outlet = await self._to_outlet()
-        self.is_repeatable = False
-        outlet.write(chunk)
-        if outlet.is_write_paused:
-            await outlet.drained()
-
-    async def _to_outlet(self) -> Outlet:
-        while self._outlet is None:
-            await self._attached.wait()
-        return self._outlet
+        outlet = self._outlet
+        if outlet is not None:
+            outlet.write(chunk)
+            if outlet.is_write_paused:
+                await outlet.drained()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        """A failure is told to the connection that has the body, or to the next one that gets it."""
+        """A failure is told to the connection, if it is still about this body."""
         error = None if task.cancelled() else task.exception()
         if isinstance(error, Exception) and self._outlet is not None:
             self._outlet.upload_failed(error)

@@ -7,7 +7,8 @@ happens on them (connection.py, reader.py), the answer is what the pipeline read
 
 Hazard: a provider may close an idle connection in the moment in which it is used. Then nothing of an answer has come,
 and the request goes out once more on a new connection; the caller does not count that as an attempt. Only a request
-whose body can be sent again is, and only once.
+whose body can be sent again is, and only once. A body that streams in exists once, so it gets a new connection
+from the start.
 """
 
 from __future__ import annotations
@@ -78,8 +79,13 @@ class UpstreamClient:
         """
         pools = self._pools
         pool = pools.find(request.origin)
-        connection = pool.take(self._monotonic_s())
-        if connection is None:
+        if type(request.body) is not bytes:
+            # It exists once, and must not meet a connection that has gone stale.
+            pool.retire_oldest()
+            connection = await pools.obtain(pool, timeout_s=request.connect_timeout_s, is_new=True)
+        elif (taken := pool.take(self._monotonic_s())) is not None:
+            connection = taken
+        else:
             connection = await pools.obtain(pool, timeout_s=request.connect_timeout_s)
         answer = UpstreamAnswer(self._loop, connection)
         try:
@@ -106,12 +112,8 @@ class UpstreamClient:
         return self._pools.stats(reuse_failures=self._reuse_failures)
 
     async def _send_again(self, pool: OriginPool, request: UpstreamRequest, failed: UpstreamAnswer) -> UpstreamAnswer:
-        """On a new connection, with the body that the failed one has not sent anything of."""
-        try:
-            connection = await self._pools.obtain(pool, timeout_s=request.connect_timeout_s)
-        except BaseException:
-            failed.abort()
-            raise
+        """On a new connection, from the start."""
+        connection = await self._pools.obtain(pool, timeout_s=request.connect_timeout_s, is_new=True)
         answer = UpstreamAnswer(self._loop, connection)
         try:
             connection.start(request, answer, failed)

@@ -23,7 +23,7 @@ from services.edge.upstream.answer_form import AnswerForms
 from services.edge.upstream.bodies import Spawn, Upload, upload_of
 from services.edge.upstream.reader import AnswerReader, may_be_http2
 from services.edge.upstream.request import UpstreamRequest
-from services.edge.upstream.tls import HTTP2_ONLY
+from services.edge.upstream.tls import HTTP2_ONLY, MAYBE_HTTP2_ONLY
 from services.kit.errors import StreamBroken, StreamStalled, UpstreamClosed, UpstreamError, UpstreamProtocolError
 
 UNTAKEN_BYTES_MAX = 256 * 1024
@@ -133,11 +133,11 @@ class UpstreamConnection(asyncio.Protocol):
         """
         Write the request; `answer` is filled from now on, or has failed when this returns.
 
-        `failed` is the answer of an earlier connection, whose body goes on here.
+        `failed` is the answer of an earlier connection that the same request went out on.
         """
         transport = self._transport
         if transport.is_closing():
-            self._refuse(answer, failed.upload if failed is not None else None)
+            self._refuse(answer)
             return
         self.exchanges += 1
         answer.is_written = True
@@ -149,9 +149,8 @@ class UpstreamConnection(asyncio.Protocol):
             transport.write(head + body)
         else:
             transport.write(head)
-            upload = failed.upload if failed is not None else None
-            self._upload = upload or upload_of(body, spawn=self._keeper.spawn)
-            self._upload.attach(self)
+            self._upload = upload_of(body, self, spawn=self._keeper.spawn)
+            self._upload.resume()
         if request.on_written is not None and (failed is None or not failed.is_written):
             request.on_written()
 
@@ -288,15 +287,14 @@ class UpstreamConnection(asyncio.Protocol):
 
     # How an exchange begins in vain, goes on and ends.
 
-    def _refuse(self, answer: UpstreamAnswer, upload: Upload | None) -> None:
+    def _refuse(self, answer: UpstreamAnswer) -> None:
         """The provider closed, or spoke before it was asked, between connecting and the request."""
         answer.line = None
-        answer.upload = upload
         answer.is_replaceable = self.exchanges > 0
         if may_be_http2(self._early):
             answer.fail(UpstreamProtocolError(HTTP2_ONLY))
         else:
-            answer.fail(UpstreamClosed("the provider closed the connection before the request was sent"))
+            answer.fail(self._closed_before("the request was sent"))
 
     def _note_untaken(self, answer: UpstreamAnswer, size_bytes: int) -> None:
         """Stop reading when too much is untaken."""
@@ -325,24 +323,29 @@ class UpstreamConnection(asyncio.Protocol):
 
     def _end_by_close(self, answer: UpstreamAnswer, error: Exception | None) -> None:
         """The connection ended: before the head, at the end of an unframed body, or in the middle."""
-        if self.exchanges > 1 and not (self._is_parsing and self._reader.has_bytes):
-            self._offer_again(answer)
+        is_unheard = not (self._is_parsing and self._reader.has_bytes)
+        # On a connection that had been idle, and so with a body that is held: it may go out on another one.
+        answer.is_replaceable = self.exchanges > 1 and is_unheard
         self._let_go()
         if not answer.status:
-            answer.fail(UpstreamClosed("the provider closed the connection before its answer's head was whole"))
+            answer.fail(self._closed_before("its answer" if is_unheard else "its answer's head was whole"))
         elif error is None and not answer.is_framed:
             answer.is_finished = True
             answer.wake()
         else:
             answer.fail(StreamBroken("the provider cut its answer before the end"))
 
-    def _offer_again(self, answer: UpstreamAnswer) -> None:
-        """Nothing has come on a connection that had been idle: the request may go out on another one, with its body."""
-        upload = self._upload
-        answer.is_replaceable = upload is None or upload.is_repeatable
-        if upload is not None and upload.is_repeatable:
-            upload.detach()
-            answer.upload, self._upload = upload, None
+    def _closed_before(self, what: str) -> UpstreamClosed:
+        """
+        The error of a connection that closed too early.
+
+        Some servers that speak only HTTP/2 let the handshake pass without agreeing on a protocol, and hang up then.
+        """
+        tls = self.tls
+        is_strange = self.exchanges <= 1 and tls is not None and tls.selected_alpn_protocol() is None
+        return UpstreamClosed(
+            f"the provider closed the connection before {what}" + (f"; {MAYBE_HTTP2_ONLY}" if is_strange else "")
+        )
 
     def _break(self, error: Exception) -> None:
         answer = self._answer

@@ -75,6 +75,13 @@ class OriginPool:
             connection.abort()
         return None
 
+    def retire_oldest(self) -> None:
+        """Close the idle connection that is needed least, so that whoever opens a new one does not add to them."""
+        for connection in self.idle:
+            del self.idle[connection]
+            connection.abort()
+            return
+
     def release(self, connection: UpstreamConnection) -> None:
         """A connection that can be used again; idle, where nobody waits for any and there is nothing to note of it."""
         pools = self._pools
@@ -124,13 +131,16 @@ class ConnectionPools:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def obtain(self, pool: OriginPool, *, timeout_s: float) -> UpstreamConnection:
+    async def obtain(self, pool: OriginPool, *, timeout_s: float, is_new: bool = False) -> UpstreamConnection:
         """
-        A connection when none is idle: a new one, or one that becomes free while waiting for a slot.
+        A connection when none is idle: a new one, or, unless `is_new`, one that becomes free while waiting for a slot.
 
         Raises Overloaded, ConnectTimeout and the dialer's errors. `timeout_s` is for connecting, not for waiting.
         """
         connection = None if self._claim_slot(pool) else await self._wait(pool)
+        if connection is not None and is_new:
+            self._give_way(pool, connection)
+            connection = None
         return connection or await self._open(pool, timeout_s=timeout_s)
 
     def release(self, pool: OriginPool, connection: UpstreamConnection) -> None:
@@ -218,6 +228,12 @@ class ConnectionPools:
         pool.connections.add(connection)
         self._opened += 1
         return connection
+
+    def _give_way(self, pool: OriginPool, connection: UpstreamConnection) -> None:
+        """Close a connection so that a new one takes its place: for the moment until it is gone, both count."""
+        pool.open_count += 1
+        self._open_count += 1
+        connection.abort()
 
     async def _wait(self, pool: OriginPool) -> UpstreamConnection | None:
         """In line for a connection (returned) or a slot (None)."""

@@ -23,7 +23,8 @@ _FRAMING_BYTES_MAX = 64 * 1024
 """Chunk sizes, extensions and trailers that come without any byte of a body in between."""
 _START = b"HTTP/1."
 _HTTP2_FRAME_HEAD_BYTES = 9
-_HTTP2_SETTINGS = 4
+_HTTP2_FIRST_FRAMES = (b"", b"\x04", b"\x07")
+"""SETTINGS, or GOAWAY from a server that waits for the client's; empty: it has not come yet."""
 _END_OF_HEAD = b"\r\n\r\n"
 _BODILESS_INTERIM = (100, 102, 103)
 
@@ -223,10 +224,10 @@ class AnswerReader:
 
 
 def may_be_http2(start: bytes) -> bool:
-    """A server's first HTTP/2 frame is SETTINGS on stream 0, and small: 00 00 xx 04 fl 00 00 00 00."""
+    """A server's first HTTP/2 frame is SETTINGS or GOAWAY on stream 0, and small: 00 00 xx 04 fl 00 00 00 00."""
     return start != b"" and (
         start[:2] == b"\0\0"[: len(start)]
-        and start[3:4] in (b"", bytes((_HTTP2_SETTINGS,)))
+        and start[3:4] in _HTTP2_FIRST_FRAMES
         and start[5:9] == b"\0\0\0\0"[: max(0, len(start) - 5)]
     )
 

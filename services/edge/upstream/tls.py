@@ -16,7 +16,10 @@ from typing import Any
 from services.kit.errors import SettingsInvalid, UpstreamError, UpstreamProtocolError, UpstreamUnreachable
 
 _SESSIONS_MAX = 1024
+_UNKNOWN_AUTHORITY = frozenset((2, 18, 19, 20, 21))
+"""OpenSSL's verify codes for a chain that ends in nobody who is trusted."""
 HTTP2_ONLY = "the provider speaks only HTTP/2; this gateway speaks HTTP/1.1 to providers"
+MAYBE_HTTP2_ONLY = "it did not agree to HTTP/1.1 in the TLS handshake and may speak only HTTP/2"
 
 
 class SessionContext(ssl.SSLContext):
@@ -84,7 +87,8 @@ def tls_failure(where: str, error: ssl.SSLError) -> UpstreamError:
     if "no application protocol" in reason:
         return UpstreamProtocolError(f"{where}: {HTTP2_ONLY}")
     if isinstance(error, ssl.SSLCertVerificationError):
-        return UpstreamUnreachable(f"{where}: its certificate was refused: {error.verify_message}")
+        hint = "; NARROWS_UPSTREAM_CA names authorities to trust" if error.verify_code in _UNKNOWN_AUTHORITY else ""
+        return UpstreamUnreachable(f"{where}: its certificate was refused: {error.verify_message}{hint}")
     return UpstreamUnreachable(f"{where}: TLS failed: {reason}")
 
 

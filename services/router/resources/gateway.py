@@ -148,7 +148,8 @@ class Limit(Struct, frozen=True, forbid_unknown_fields=True):
         Meta(
             max_length=8,
             description="One count per value of these: `metadata.<name>`, `header.<name>`, `token`, "
-            "`provider`, `model`. A request that lacks one is counted under the empty value. Empty: one count for all.",
+            "`provider`, `model`. A request that lacks one is counted under the empty value. Of a header only the hash "
+            "of its value is kept. Empty: one count for all.",
         ),
     ] = ()
     match: Annotated[LimitMatch, Meta(description="Which requests are counted.")] = LimitMatch()

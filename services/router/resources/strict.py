@@ -26,6 +26,8 @@ Extra = Mapping[str, Any]
 
 _NONE: Extra = {}
 _DEPTH_MAX = 32
+_KEY_SHOWN_LENGTH_MAX = 24
+"""What is longer was hardly meant as the name of a field; somebody may have written a secret where one belongs."""
 
 
 def parse(value: object, model: type[Model], *, path: Path) -> Model | list[Fault]:
@@ -191,6 +193,8 @@ def _unknown_key(key: object, known: list[str], path: Path) -> Fault:
     near = difflib.get_close_matches(key, known, n=1)
     if near:
         return Fault((*path, key), f"unknown key; did you mean {near[0]}?")
+    if len(key) > _KEY_SHOWN_LENGTH_MAX:
+        return Fault(path, f"unknown key of {len(key)} characters; known here: {', '.join(known) or 'none'}")
     return Fault((*path, key), f"unknown key; known here: {', '.join(known) or 'none'}")
 
 

@@ -53,6 +53,12 @@ GATEWAYS = {
     "main": "  timeouts: {{idleMs: 100}}",
     "cached": "  cache: {{ttlS: 300}}",
     "limited": "  limits: [{{name: one, unit: requests, limit: 1, windowS: 3600, technique: fixed}}]",
+    "keyed": (
+        "  limits:"
+        " [{{name: keyed, unit: requests, limit: 1000, windowS: 3600, technique: fixed, key: [header.authorization,"
+        " header.x-api-key, header.api-key, header.x-goog-api-key, header.xi-api-key, header.cookie,"
+        " header.x-amz-security-token, header.cf-aig-authorization]}}]"
+    ),
     "discreet": "  logs: {{payloads: false}}",
 }
 _numbers = count(1)

@@ -144,6 +144,7 @@ SUCCESS: dict[str, Act] = {
     "stream": stream_of_events,
     "cached": cached,
     "coalesced": coalesced,
+    "limits by headers": asking(200, lambda scene: scene.post(gateway="keyed")),
     "steps": asking(200, two_steps),
     "stored key": asking(
         200, lambda scene: post("/v1/local/main/anthropic/v1/messages", scene.body, scene.headers[-1])
@@ -262,6 +263,9 @@ REFUSAL: dict[str, Act] = {
     ),
     "step's header in two lines": asking(
         400, lambda scene: broken_steps(scene, headers={"Authorization": f"a\n{scene.canary('header')}"})
+    ),
+    "step's header in its name": asking(
+        400, lambda scene: broken_steps(scene, headers={f"Authorization: Bearer {scene.canary('header')}": ""})
     ),
     "step's unknown provider": asking(400, lambda scene: broken_steps(scene, provider="nobody")),
     "step's malformed option": asking(400, lambda scene: broken_steps(scene, config={"maxAttempts": 99})),

@@ -119,34 +119,95 @@ async def test_a_large_held_body_is_sent_again_on_the_new_connection(client: Ups
         assert answer.take() == [b"3000000"]
 
 
-@pytest.mark.parametrize("has_given", [False, True])
-async def test_a_streamed_body_is_replaced_only_while_nothing_of_it_has_left(
-    client: UpstreamClient, has_given: bool
-) -> None:
-    is_cut = asyncio.Event()
-
+async def test_a_streamed_body_does_not_meet_a_connection_that_was_idle(client: UpstreamClient) -> None:
     async def body() -> AsyncIterator[bytes]:
-        if has_given:
-            yield b"hello"
-        await is_cut.wait()
-        await asyncio.sleep(0.02)
-        yield b"world"
+        yield b"hello"
 
     async def script(visit: Visit) -> None:
         received = await visit.request()
         await visit.send(ok(received.body))
         await visit.head()
-        is_cut.set()
 
     async with ScriptedProvider(script) as provider:
-        await client.send(request(provider.origin(), body=b""))
-        sending = client.send(request(provider.origin(), body=ChunkedBody(body(), None)))
-        if has_given:
-            with pytest.raises(UpstreamClosed):
-                await sending
-        else:
-            answer = await sending
-            assert await whole(answer) == b"world"
+        for _ in range(5):
+            answer = await client.send(request(provider.origin(), body=ChunkedBody(body(), None)))
+            assert await whole(answer) == b"hello"
+
+        assert provider.visits == 5
+        await soon(lambda: client.stats().open == 1)
+        assert client.stats().reuse_failures == 0
+
+
+async def test_not_even_when_it_has_to_wait_for_one(client_tls: SessionContext) -> None:
+    async def body() -> AsyncIterator[bytes]:
+        yield b"hello"
+
+    bounds = PoolBounds(connections_per_origin_max=2)
+    async with (
+        UpstreamClient(clock=SystemClock(), tls=client_tls, bounds=bounds) as client,
+        ScriptedProvider(numbered()) as provider,
+    ):
+        bodies: list[bytes | ChunkedBody] = [b"x", b"y", *(ChunkedBody(body(), None) for _ in range(10))]
+        answers = await asyncio.gather(*(client.send(request(provider.origin(), body=each)) for each in bodies))
+        seen = [await whole(answer) for answer in answers]
+
+        assert len(set(seen)) == len(seen)
+        await soon(lambda: client.stats().open == 2)
+
+
+async def test_a_replacement_is_new_also_when_it_has_to_wait(client_tls: SessionContext) -> None:
+    async def script(visit: Visit) -> None:
+        await visit.request()
+        await visit.send(ok(b"%d" % visit.number))
+        await visit.head()
+        if visit.number > 2:
+            await visit.send(ok(b"again"))
+
+    bounds = PoolBounds(connections_per_origin_max=2)
+    async with (
+        UpstreamClient(clock=SystemClock(), tls=client_tls, bounds=bounds) as client,
+        ScriptedProvider(script) as provider,
+    ):
+        await asyncio.gather(*(client.send(request(provider.origin())) for _ in range(2)))
+        answers = await asyncio.gather(*(client.send(request(provider.origin())) for _ in range(2)))
+
+        assert sorted(b"".join(answer.take()) for answer in answers) == [b"3", b"4"]
+
+
+async def test_of_a_dismissed_answer_nothing_is_kept(client: UpstreamClient) -> None:
+    async def script(visit: Visit) -> None:
+        await visit.request()
+        await visit.send(b"HTTP/1.1 503 Busy\r\nContent-Length: 3000000\r\n\r\n")
+        await visit.send(b"x" * 3_000_000)
+        await visit.left()
+
+    async with ScriptedProvider(script) as provider:
+        answer = await client.send(request(provider.origin()))
+        answer.dismiss()
+        await soon(lambda: client.stats().idle == 1)
+
+        assert answer.is_finished
+        assert answer.take() == []
+
+
+@pytest.mark.parametrize("is_soon", [True, False])
+async def test_a_dismissed_answer_gives_its_connection_back_if_its_end_comes_soon(
+    client: UpstreamClient, is_soon: bool
+) -> None:
+    async def script(visit: Visit) -> None:
+        await visit.request()
+        await visit.send(STREAM_START)
+        if is_soon:
+            await asyncio.sleep(0.01)
+            await visit.send(b"0\r\n\r\n")
+        await visit.left()
+
+    async with ScriptedProvider(script) as provider:
+        answer = await client.send(request(provider.origin()))
+        answer.dismiss(within_s=0.05)
+        await soon(lambda: client.stats().idle == 1 if is_soon else client.stats().open == 0)
+
+        assert answer.is_finished == is_soon
 
 
 async def test_a_replacement_that_fails_is_not_replaced_again(client: UpstreamClient) -> None:

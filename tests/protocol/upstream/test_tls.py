@@ -10,7 +10,7 @@ from services.edge.upstream.client import UpstreamClient
 from services.edge.upstream.origin import Origin
 from services.edge.upstream.tls import client_context
 from services.kit.clock import SystemClock
-from services.kit.errors import UpstreamProtocolError, UpstreamUnreachable
+from services.kit.errors import UpstreamClosed, UpstreamProtocolError, UpstreamUnreachable
 from tests.fakes.authority import Authority
 from tests.protocol.upstream.exchanges import request, whole
 from tests.protocol.upstream.scripted import ScriptedProvider, Visit, answering, chunked, ok
@@ -84,7 +84,7 @@ async def test_an_unknown_authority_is_refused(server_tls: ssl.SSLContext) -> No
         UpstreamClient(clock=SystemClock(), tls=client_context()) as client,
         ScriptedProvider(answering(ok()), tls=server_tls) as provider,
     ):
-        with pytest.raises(UpstreamUnreachable, match="certificate"):
+        with pytest.raises(UpstreamUnreachable, match=r"certificate.*NARROWS_UPSTREAM_CA"):
             await client.send(request(provider.origin(host="localhost")))
 
 
@@ -99,14 +99,42 @@ async def test_an_alert_about_protocols_says_http_2(client: UpstreamClient) -> N
             await client.send(request(Origin("https", "127.0.0.1", provider.port, True)))
 
 
-async def test_http_2_frames_inside_tls_are_named(client: UpstreamClient, server_tls: ssl.SSLContext) -> None:
+@pytest.mark.parametrize("kind", [4, 7], ids=["SETTINGS", "GOAWAY"])
+async def test_http_2_frames_inside_tls_are_named(
+    client: UpstreamClient, server_tls: ssl.SSLContext, kind: int
+) -> None:
     async def script(visit: Visit) -> None:
-        await visit.send(b"\0\0\0\x04\0\0\0\0\0")
+        await visit.send(bytes((0, 0, 0, kind, 0, 0, 0, 0, 0)))
         await visit.left()
 
     async with ScriptedProvider(script, tls=server_tls) as provider:
         with pytest.raises(UpstreamProtocolError, match="HTTP/2"):
             await client.send(request(provider.origin(host="localhost")))
+
+
+async def test_a_server_that_hangs_up_without_agreeing_on_a_protocol_may_speak_http_2_only(
+    client: UpstreamClient, authority: Authority
+) -> None:
+    async def script(visit: Visit) -> None:
+        await visit.head()
+
+    context = authority.server_context("localhost", alpn=("h2",))
+    async with ScriptedProvider(script, tls=context) as provider:
+        with pytest.raises(UpstreamClosed, match="HTTP/2"):
+            await client.send(request(provider.origin(host="localhost")))
+
+
+async def test_a_server_that_agreed_on_http_1_1_and_hangs_up_does_not(
+    client: UpstreamClient, server_tls: ssl.SSLContext
+) -> None:
+    async def script(visit: Visit) -> None:
+        await visit.head()
+
+    async with ScriptedProvider(script, tls=server_tls) as provider:
+        with pytest.raises(UpstreamClosed) as refused:
+            await client.send(request(provider.origin(host="localhost")))
+
+        assert "HTTP/2" not in refused.value.message
 
 
 @pytest.mark.parametrize("greeting", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\0" * 64])

@@ -100,14 +100,18 @@ async def test_a_restarted_server_is_used_again_without_a_new_client(server: Red
         ("redis://a,b", "several hosts"),
         ("redis://host:port", "port must be a number"),
         ("redis://host/zero", "database is a number"),
+        ("redis://user:1/canary@host:6379/0", "percent-encode"),
+        ("redis://user:canary/2@host:6379/0", "percent-encode"),
         ("redis://host?socket_timeout=60", "unknown option 'socket_timeout'"),
         ("redis+sentinel://host", "names the master"),
         ("redis+cluster://host/1", "no numbered databases"),
     ],
 )
 def test_an_impossible_url_is_refused(url: str, fault: str) -> None:
-    with pytest.raises(SettingsInvalid, match=fault):
+    with pytest.raises(SettingsInvalid, match=fault) as refused:
         parse_redis_url(url)
+
+    assert "canary" not in refused.value.message
 
 
 def test_an_address_never_shows_its_password() -> None:

@@ -1,0 +1,1 @@
+"""Providers as they really are, for the acceptance test `upstream_reality`."""
