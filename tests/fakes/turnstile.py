@@ -1,0 +1,110 @@
+"""
+A turnstile: a provider in a process of its own that notes when each request arrived, and answers at once.
+
+Limits are judged by what reaches a provider, so this one must be neither slow nor late: it has a process to itself,
+looks at the clock before anything else, and says the same short answer to everybody. The first part of a path is its
+*lane*: `POST /LANE/...` passes, `GET /LANE` tells the moments of that lane's arrivals. They are on the machine's
+monotonic clock, the same for all processes.
+
+`python -m tests.fakes.turnstile` prints the port it listens on and serves until its standard input ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+import time
+from types import TracebackType
+from typing import Self, cast
+
+import httptools
+import uvloop
+
+from tests.harness.processes import get_json
+
+STOP_S = 5
+ARRIVALS_MAX = 1_000_000
+BACKLOG = 1024
+_BODY = (
+    b'{"id":"chatcmpl-1","object":"chat.completion","model":"m","choices":[{"index":0,"finish_reason":"stop",'
+    b'"message":{"role":"assistant","content":"passed"}}],'
+    b'"usage":{"prompt_tokens":3,"completion_tokens":1,"total_tokens":4}}'
+)
+
+
+class Turnstile:
+    """The process, as a context manager."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self.url = ""
+
+    def arrivals(self, lane: str) -> list[float]:
+        """When each request of the lane arrived, in their order, in monotonic seconds."""
+        return cast(list[float], get_json(f"{self.url}/{lane}"))
+
+    def __enter__(self) -> Self:
+        command = [sys.executable, "-m", "tests.fakes.turnstile"]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert self._process.stdout is not None
+        self.url = f"http://127.0.0.1:{int(self._process.stdout.readline())}"
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._process is not None:
+            self._process.communicate(timeout=STOP_S)
+
+
+class _Connection(asyncio.Protocol):
+    """One of the gateway's connections."""
+
+    def __init__(self, lanes: dict[str, list[float]]) -> None:
+        self._lanes = lanes
+        self._parser = httptools.HttpRequestParser(self)
+        self._target = b""
+        self._read_at_s = 0.0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, octets: bytes) -> None:
+        self._read_at_s = time.monotonic()
+        self._parser.feed_data(octets)
+
+    def on_message_begin(self) -> None:
+        self._target = b""
+
+    def on_url(self, octets: bytes) -> None:
+        self._target += octets
+
+    def on_headers_complete(self) -> None:
+        """A request has arrived with its head, whatever becomes of its body."""
+        if self._parser.get_method() != b"GET":
+            self._lane().append(self._read_at_s)
+            assert len(self._lane()) <= ARRIVALS_MAX, f"more than {ARRIVALS_MAX} requests arrived in one lane"
+
+    def on_message_complete(self) -> None:
+        body = json.dumps(self._lane()).encode() if self._parser.get_method() == b"GET" else _BODY
+        head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
+        self._transport.write(head + body)
+
+    def _lane(self) -> list[float]:
+        return self._lanes.setdefault(self._target.split(b"/")[1].decode(), [])
+
+
+async def serve() -> None:
+    """Until standard input ends, which it also does when the parent is gone."""
+    lanes: dict[str, list[float]] = {}
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: _Connection(lanes), "127.0.0.1", 0, backlog=BACKLOG)
+    async with server:
+        print(server.sockets[0].getsockname()[1], flush=True)
+        await loop.run_in_executor(None, sys.stdin.read)
+
+
+if __name__ == "__main__":
+    uvloop.run(serve())
