@@ -8,6 +8,7 @@ short sliding window saturated for a minute, of which no interval may hold more 
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from bisect import bisect_left
 from collections import Counter
@@ -17,6 +18,7 @@ from itertools import pairwise, product
 
 import pytest
 
+from services.limiter.window import slot_length_us
 from tests.acceptance.measured import Measured
 from tests.fakes.turnstile import Turnstile
 from tests.harness.deployment import Apart
@@ -31,8 +33,10 @@ FROZEN_S = 3.0
 LIMITERS_AWAY_S = 1.0
 REACHED_AGAIN_S = 2.5
 """A limiter that is back is away for an edge until that edge tries again: backoff is at most 2 s."""
+LEASE_S = 1.0
+SLACK_S = 0.1
 SATURATED_S = 60.0
-RATE_PER_S = 1_000.0
+RATE_PER_S = 1_500.0
 EVEN, MOST_ON_ONE = (9,) * 8, (63,) + (1,) * 7
 """Clients of each edge; all ask equally often. 63 of 70 are 90 %."""
 BODY = b'{"model":"m","messages":[{"role":"user","content":"pass"}]}'
@@ -158,15 +162,47 @@ def test_what_arrives_is_the_limit_and_no_more(
         began_s, over_s = asyncio.run(play(run, narrows, saturation))
     finally:
         restore(narrows)
-    arrived = len(turnstile.arrivals(run.name))
+    arrivals = turnstile.arrivals(run.name)
+    arrived = len(arrivals)
     unexpected = others(run, saturation.answers, began_s, over_s)
+    untrue = [each for each in saturation.answers if each.status in (200, 429) and not is_true(run, each, arrivals)]
 
-    print(run.name, arrived, saturation.statuses, f"{saturation.answers[-1].at_s - saturation.answers[0].at_s:.1f} s")
+    print(
+        run.name,
+        arrived,
+        saturation.statuses,
+        f"fault lasted {over_s - began_s:.1f} s",
+        f"503 {[(round(a.at_s - began_s, 1), a.rate_limit) for a in saturation.answers if a.status == 503][-1:]}",
+    )
     measured(f"{run.name}: arrived", arrived, "980..1000")
     measured("other answers", len(unexpected), "== 0")
+    measured("untrue headers", len(untrue), "== 0")
     assert saturation.statuses[429] >= REFUSALS
     assert saturation.statuses[200] <= arrived <= saturation.statuses[200] + saturation.statuses[BROKEN]
     assert not unexpected, Counter((each.edge, each.status, round(each.at_s - began_s, 1)) for each in unexpected)
+
+
+def is_true(run: Run, answered: Answered, arrivals: list[float]) -> bool:
+    """
+    What `RateLimit` says: a remainder not above the truth at the lease's grant, and when more comes back.
+
+    A lease is spent from for less than a second, so what had arrived a second before the request was counted at its
+    grant. A sliding window lets go of units by whole sub-buckets. Seconds are whole, rounded down.
+    """
+    found = re.fullmatch(r'"all";r=(\d+);t=(\d+)', answered.rate_limit)
+    if found is None:
+        return False
+    remaining, reset_s = int(found[1]), int(found[2])
+    counted = bisect_left(arrivals, answered.asked_at_s - LEASE_S)
+    most = 0 if answered.status == 429 else LIMIT - 1 - counted
+    wall_s = time.time() - time.monotonic()
+    if run.technique == "fixed":
+        first_s = last_s = ((answered.at_s + wall_s) // FIXED_WINDOW_S + 1) * FIXED_WINDOW_S - wall_s
+    else:
+        first_s = arrivals[0] + LONG_WINDOW_S
+        last_s = first_s + slot_length_us(LONG_WINDOW_S * 1_000_000) / 1_000_000
+    is_soon_enough = answered.asked_at_s + reset_s <= last_s + SLACK_S
+    return remaining <= most and is_soon_enough and first_s <= answered.at_s + reset_s + 1 + SLACK_S
 
 
 def restore(narrows: Apart) -> None:

@@ -26,11 +26,17 @@ POLL_S = 0.01
 
 @dataclass(frozen=True)
 class Answered:
-    """One request's end: when, in monotonic seconds, at which edge (by its number), and with which status."""
+    """
+    One request's end: at which edge (by its number) and with which status.
 
-    at_s: float
+    `asked_at_s`, `at_s`: when it began and ended, in monotonic seconds. `rate_limit`: that header, empty without one.
+    """
+
     edge: int
     status: int
+    asked_at_s: float
+    at_s: float
+    rate_limit: str = ""
 
 
 class Saturation:
@@ -64,14 +70,16 @@ class Saturation:
             await asyncio.sleep(starts_at_s - time.monotonic())
             if self._is_over:
                 break
-            starts_at_s = max(starts_at_s + self._interval_s, time.monotonic())
+            asked_at_s = time.monotonic()
+            starts_at_s = max(starts_at_s + self._interval_s, asked_at_s)
             try:
                 connection = connection or await asyncio.open_connection(
                     self._edges[edge].hostname, self._edges[edge].port
                 )
-                self._note(edge, (await self._ask(edge, *connection)).status)
+                outcome = await self._ask(edge, *connection)
+                self._note(edge, asked_at_s, outcome.status, outcome.headers.get("ratelimit", ""))
             except (OSError, asyncio.IncompleteReadError):
-                self._note(edge, BROKEN)
+                self._note(edge, asked_at_s, BROKEN)
                 connection = _closed(connection)
                 edge = self._next(edge, number)
         _closed(connection)
@@ -81,8 +89,8 @@ class Saturation:
         async with asyncio.timeout(ANSWER_S_MAX):
             return await read_answer(reader)
 
-    def _note(self, edge: int, status: int) -> None:
-        self.answers.append(Answered(time.monotonic(), edge, status))
+    def _note(self, edge: int, asked_at_s: float, status: int, rate_limit: str = "") -> None:
+        self.answers.append(Answered(edge, status, asked_at_s, time.monotonic(), rate_limit))
         self.statuses[status] += 1
 
     def _next(self, edge: int, number: int) -> int:
