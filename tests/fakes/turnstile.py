@@ -1,10 +1,10 @@
 """
 A turnstile: a provider in a process of its own that notes when each request arrived, and answers at once.
 
-Limits are judged by what reaches a provider, so this one must be neither slow nor late: it has a process to itself,
-looks at the clock before anything else, and says the same short answer to everybody. The first part of a path is its
-*lane*: `POST /LANE/...` passes, `GET /LANE` tells the moments of that lane's arrivals. They are on the machine's
-monotonic clock, the same for all processes.
+Limits are judged by when requests reach a provider, so this one must be neither slow nor late: it has a process to
+itself, says the same short answer to everybody, and asks the kernel when octets came, which is right also when the
+process itself had to wait for a processor. The first part of a path is its *lane*: `POST /LANE/...` passes, `GET /LANE`
+tells the moments of that lane's arrivals. They are on the machine's monotonic clock, the same for all processes.
 
 `python -m tests.fakes.turnstile` prints the port it listens on and serves until its standard input ends.
 """
@@ -13,11 +13,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
+import struct
 import subprocess
 import sys
 import time
 from types import TracebackType
-from typing import Self, cast
+from typing import Final, Self, cast
 
 import httptools
 import uvloop
@@ -27,6 +29,10 @@ from tests.harness.processes import get_json
 STOP_S = 5
 ARRIVALS_MAX = 1_000_000
 BACKLOG = 1024
+READ_BYTES = 65_536
+_SO_TIMESTAMPNS: Final = 35
+"""Linux; Python's socket module does not name it. Set on the listener, and so on all its connections."""
+_TIMESPEC = struct.Struct("qq")
 _BODY = (
     b'{"id":"chatcmpl-1","object":"chat.completion","model":"m","choices":[{"index":0,"finish_reason":"stop",'
     b'"message":{"role":"assistant","content":"passed"}}],'
@@ -59,21 +65,28 @@ class Turnstile:
             self._process.communicate(timeout=STOP_S)
 
 
-class _Connection(asyncio.Protocol):
+class _Connection:
     """One of the gateway's connections."""
 
-    def __init__(self, lanes: dict[str, list[float]]) -> None:
+    def __init__(self, connection: socket.socket, lanes: dict[str, list[float]]) -> None:
+        self._socket = connection
         self._lanes = lanes
         self._parser = httptools.HttpRequestParser(self)
         self._target = b""
-        self._read_at_s = 0.0
+        self._came_at_s = 0.0
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
-
-    def data_received(self, octets: bytes) -> None:
-        self._read_at_s = time.monotonic()
-        self._parser.feed_data(octets)
+    def read(self) -> None:
+        """Called when there is something."""
+        try:
+            octets, ancillary, _, _ = self._socket.recvmsg(READ_BYTES, socket.CMSG_SPACE(_TIMESPEC.size))
+        except ConnectionError:
+            octets = b""
+        if octets:
+            self._came_at_s = _came_at_s(ancillary)
+            self._parser.feed_data(octets)
+        else:
+            asyncio.get_running_loop().remove_reader(self._socket)
+            self._socket.close()
 
     def on_message_begin(self) -> None:
         self._target = b""
@@ -84,25 +97,48 @@ class _Connection(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         """A request has arrived with its head, whatever becomes of its body."""
         if self._parser.get_method() != b"GET":
-            self._lane().append(self._read_at_s)
+            self._lane().append(self._came_at_s)
             assert len(self._lane()) <= ARRIVALS_MAX, f"more than {ARRIVALS_MAX} requests arrived in one lane"
 
     def on_message_complete(self) -> None:
-        body = json.dumps(self._lane()).encode() if self._parser.get_method() == b"GET" else _BODY
-        head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
-        self._transport.write(head + body)
+        """Answers are small enough for a socket's buffer, but for those that tell arrivals."""
+        if self._parser.get_method() != b"GET":
+            self._socket.sendall(_answer(_BODY))
+            return
+        self._socket.setblocking(True)
+        self._socket.sendall(_answer(json.dumps(sorted(self._lane())).encode()))
+        self._socket.setblocking(False)
 
     def _lane(self) -> list[float]:
         return self._lanes.setdefault(self._target.split(b"/")[1].decode(), [])
+
+
+def _answer(body: bytes) -> bytes:
+    return b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+
+
+def _came_at_s(ancillary: list[tuple[int, int, bytes]]) -> float:
+    """What the kernel says in wall time, on the monotonic clock."""
+    seconds, nanoseconds = _TIMESPEC.unpack(ancillary[0][2])
+    return time.monotonic() - (time.time() - seconds - nanoseconds / 1_000_000_000)
 
 
 async def serve() -> None:
     """Until standard input ends, which it also does when the parent is gone."""
     lanes: dict[str, list[float]] = {}
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: _Connection(lanes), "127.0.0.1", 0, backlog=BACKLOG)
-    async with server:
-        print(server.sockets[0].getsockname()[1], flush=True)
+    with socket.create_server(("127.0.0.1", 0), backlog=BACKLOG) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+        listener.setblocking(False)
+
+        def accept() -> None:
+            connection, _ = listener.accept()
+            connection.setblocking(False)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            loop.add_reader(connection, _Connection(connection, lanes).read)
+
+        loop.add_reader(listener, accept)
+        print(listener.getsockname()[1], flush=True)
         await loop.run_in_executor(None, sys.stdin.read)
 
 
