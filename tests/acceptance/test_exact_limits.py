@@ -35,9 +35,12 @@ REACHED_AGAIN_S = 2.5
 """A limiter that is back is away for an edge until that edge tries again: backoff is at most 2 s."""
 LEASE_S = 1.0
 SLACK_S = 0.1
+"""Between two looks at the clock for what is told in whole seconds."""
 RUN_S_MAX = 60.0
+RUN_PER_S = 1_000.0
 SATURATED_S = 60.0
-RATE_PER_S = 1_000.0
+SATURATED_PER_S = 400.0
+"""Four times what the limit lets pass."""
 EVEN, MOST_ON_ONE = (9,) * 8, (63,) + (1,) * 7
 """Clients of each edge; all ask equally often. 63 of 70 are 90 %."""
 BODY = b'{"model":"m","messages":[{"role":"user","content":"pass"}]}'
@@ -108,9 +111,9 @@ def day_left_s(at_s: float) -> float:
     return FIXED_WINDOW_S - (time.time() - time.monotonic() + at_s) % FIXED_WINDOW_S
 
 
-def load(narrows: Apart, name: str, clients: tuple[int, ...]) -> Saturation:
+def load(narrows: Apart, name: str, clients: tuple[int, ...], rate_per_s: float) -> Saturation:
     path = f"/v1/local/{name}/openai/chat/completions"
-    return Saturation(narrows.edges, path, BODY, clients=clients, rate_per_s=RATE_PER_S)
+    return Saturation(narrows.edges, path, BODY, clients=clients, rate_per_s=rate_per_s)
 
 
 async def go_wrong(fault: str, narrows: Apart) -> None:
@@ -165,7 +168,7 @@ def others(run: Run, answers: list[Answered], began_s: float, over_s: float) -> 
 def test_what_arrives_is_the_limit_and_no_more(
     narrows: Apart, turnstile: Turnstile, run: Run, measured: Measured
 ) -> None:
-    saturation = load(narrows, run.name, run.clients)
+    saturation = load(narrows, run.name, run.clients, RUN_PER_S)
     try:
         began_s, over_s = asyncio.run(play(run, narrows, saturation))
     finally:
@@ -224,7 +227,7 @@ def restore(narrows: Apart) -> None:
 def test_no_interval_holds_more_than_a_sliding_limit(
     narrows: Apart, turnstile: Turnstile, name: str, measured: Measured
 ) -> None:
-    saturation = load(narrows, name, MINUTES[name])
+    saturation = load(narrows, name, MINUTES[name], SATURATED_PER_S)
     ends_s = time.monotonic() + SATURATED_S
     asyncio.run(saturation.run(lambda: time.monotonic() >= ends_s))
     arrivals = turnstile.arrivals(name)
