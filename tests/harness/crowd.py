@@ -48,19 +48,29 @@ async def _ask(url: str, body: bytes, headers: Mapping[str, str]) -> Outcome:
     parts = urlsplit(url)
     reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
     try:
-        lines = [f"POST {parts.path} HTTP/1.1", f"Host: {parts.netloc}", "Content-Type: application/json"]
-        lines += [f"Content-Length: {len(body)}", "Connection: close"]
-        lines += [f"{name}: {value}" for name, value in headers.items()]
-        writer.write(("\r\n".join(lines) + "\r\n\r\n").encode() + body)
-        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-        answered = {
-            name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:] if line)
-        }
-        outcome = Outcome(int(head[0].split()[1]), answered)
-        outcome.body = await _body(reader, answered)
-        return outcome
+        writer.write(written(parts.netloc, parts.path, body, headers))
+        return await read_answer(reader)
     finally:
         writer.close()
+
+
+def written(
+    host: str, path: str, body: bytes, headers: Mapping[str, str] | None = None, *, is_last: bool = True
+) -> bytes:
+    """A POST as it goes out; `is_last` of its connection."""
+    lines = [f"POST {path} HTTP/1.1", f"Host: {host}", "Content-Type: application/json"]
+    lines += [f"Content-Length: {len(body)}", *(["Connection: close"] if is_last else [])]
+    lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode() + body
+
+
+async def read_answer(reader: asyncio.StreamReader) -> Outcome:
+    """The next answer of a connection."""
+    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+    answered = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:] if line)}
+    outcome = Outcome(int(head[0].split()[1]), answered)
+    outcome.body = await _body(reader, answered)
+    return outcome
 
 
 async def _body(reader: asyncio.StreamReader, headers: Mapping[str, str]) -> bytes:

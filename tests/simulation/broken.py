@@ -144,6 +144,16 @@ class PatientLedger(LeaseLedger):
         super().received(link, _with_validity(items, lambda grant: int(grant.valid_ms / STOP_AT)))
 
 
+class HopefulLedger(LeaseLedger):
+    """Tells clients what would be left if no other edge had anything."""
+
+    def received(self, link: Link[LeaseRequest], items: Sequence[LeaseAnswer]) -> None:
+        told = [
+            msgspec.structs.replace(item, remaining=BUSY.limit) if isinstance(item, Grant) else item for item in items
+        ]
+        super().received(link, told)
+
+
 class EstimatingWindow(SlidingWindow):
     """Two buckets: weighs the last window by how much of it still counts."""
 
@@ -212,6 +222,7 @@ BROKEN = {
         Parts(ledger=PatientLedger),
         _busy(_PLENTY, Troubles(edge_clock_slew=0.08, edge_freezes=4.0, lasts_s_min=0.97, lasts_s_max=1.06)),
     ),
+    "a remainder that leaves out other edges": BrokenRule(Parts(ledger=HopefulLedger), _busy(BUSY, Troubles())),
     "a bucket whose time goes back": BrokenRule(
         _buckets(ForgetfulBucket), _busy(_SHORT, Troubles(store_steps_back=1.0))
     ),

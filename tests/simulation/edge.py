@@ -4,8 +4,9 @@ Edge: a simulated machine around the real ledger, its links, and requests that c
 It knows the ledger by its public face only (`holding`, `spend`, `refusal`, `wait`, `confirm`, `give_back`, `tick`,
 and what a listener of links is told), so a ledger may be rebuilt inside and is held to the same promises.
 
-Checked at every admission: the store's lease has not expired. Hazard: a frozen process goes on with whatever comes
-first, a tick or a request, and nobody knows which; so the simulation plays both.
+Checked at every admission: the store's lease has not expired, and its client is told of no more than is left.
+Hazard: a frozen process goes on with whatever comes first, a tick or a request, and nobody knows which; so the
+simulation plays both.
 """
 
 from __future__ import annotations
@@ -151,6 +152,8 @@ class SimulatedEdge:
         decision = spent[0] if spent else self.ledger.refusal(holding, units)
         if decision is not None:
             self._decided(decision, life)
+            if isinstance(decision, Admitted):
+                self._check_remainder(decision)
             return
         task = self._world.turns.create_task(self._wait(life, units))
         self._waiting.add(task)
@@ -215,6 +218,14 @@ class SimulatedEdge:
         if is_late and not store.was_stepped_over(lease):
             account.violations.append(f"{self.name} spent {late_us} us after the store's expiry")
         return Admission(store.now_us(), lease, units, counts=not (is_late and store.was_stepped_over(lease)))
+
+    def _check_remainder(self, admitted: Admitted) -> None:
+        """What a client is told that need not wait: never more than was true at the grant, and the lease still has."""
+        store, (source, _) = self._in.store, _leases(admitted)[-1]
+        lease = self.name, source.sequence
+        true_most = store.left[lease] + store.granted[lease] - self._taken[lease]
+        if admitted.remaining > true_most:
+            self._in.account.violations.append(f"told of {admitted.remaining} left when there were {true_most}")
 
     def _watch_answers(self, answers: Sequence[LeaseAnswer]) -> None:
         store = self._in.store

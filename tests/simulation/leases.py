@@ -7,8 +7,8 @@ of what was admitted and which promises were broken (none, if the code is right)
     assert simulate(scenario_of(seed)).violations == []
 
 Checked at every decision: held + spent never above the limit (store.py). At every spend: the store's lease has
-not expired (edge.py). At the end: no window, wherever it begins for sliding ones, admitted more than the limit
-(account.py).
+not expired, and its client is told of no more than is left (edge.py). At the end: no window, wherever it begins for
+sliding ones, admitted more than the limit (account.py).
 `Account.share_of_central` compares with one exact limiter without any network.
 
 To break a rule on purpose pass other `Parts`: a changed ledger, or a store whose buckets are changed (broken.py).

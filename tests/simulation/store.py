@@ -4,7 +4,8 @@ Store: the one that all simulated limiters share, watched, sometimes away, and r
 Around the real memory store lies a journal of what was decided and when, as Redis' append-only file is one. A restart
 plays the journal into a new store: all of it, all but its last second (what was not synced yet), or nothing (no file).
 
-Checked at every decision: held + spent never above the limit, also after a restart.
+Checked at every decision: held + spent never above the limit, also after a restart. What was left by then is kept, to
+compare it with what clients are told.
 """
 
 from __future__ import annotations
@@ -48,6 +49,9 @@ class SharedStore:
         self.expires_us: dict[LeaseId, int] = {}
         self.spent: dict[LeaseId, int] = {}
         """The most that was reported of each lease."""
+        self.granted: dict[LeaseId, int] = {}
+        self.left: dict[LeaseId, int] = {}
+        """What nobody held and nobody had spent when each lease was granted, or its grant repeated."""
         self._bucket = bucket
         self._limit = limit
         self._clock = clock
@@ -70,7 +74,7 @@ class SharedStore:
         for request, answer in zip(requests, answers, strict=True):
             self._watch(request, answer)
         self._journal.append((self._told.now_s, requests))
-        self._check_usage()
+        self._check_usage(answers, requests)
         if self.absence == "mute":
             raise DependencyUnavailable("redis did not answer in time")
         return answers
@@ -126,7 +130,12 @@ class SharedStore:
             self._granted_at[lease] = len(self._journal)
             self.expires_us[lease] = self._latest_us + answer.valid_ms * 1000
 
-    def _check_usage(self) -> None:
+    def _check_usage(self, answers: Sequence[LeaseAnswer], requests: Sequence[LeaseRequest]) -> None:
         held, spent = self._store.usage(self._bucket)
+        for request, answer in zip(requests, answers, strict=True):
+            if isinstance(answer, Grant):
+                lease = request.edge, request.sequence
+                self.granted[lease] = answer.units
+                self.left[lease] = max(self.left.get(lease, 0), self._limit - held - spent)
         if held + spent > self._limit:
             self._account.violations.append(f"held {held} + spent {spent} is above the limit of {self._limit}")

@@ -36,6 +36,9 @@ from services.kit.telemetry.tracing import Span, Tracer
 _GATEWAYS_REMEMBERED_MAX = 4096
 _KEY_VALUE_LENGTH_MAX = 256
 _FIGURES = attrgetter("remaining", "reset_s")
+_UNDECIDED_S = 1
+_UNDECIDED = Refused(_UNDECIDED_S * 1000, _UNDECIDED_S)
+"""Under a limit that cannot be decided nothing may be spent right now; a client is told so, and when to try again."""
 
 
 class Rule(msgspec.Struct, frozen=True, eq=False):
@@ -191,7 +194,8 @@ class Admission:
         if isinstance(found, Refused):
             decision = found
         elif limit.fail_mode == "closed":
-            raise LimiterUnavailable(f"limit {limit.name!r} cannot be decided right now", retry_after_s=1)
+            exchange.admitted.refused = rule, _UNDECIDED
+            raise LimiterUnavailable(f"limit {limit.name!r} cannot be decided right now", retry_after_s=_UNDECIDED_S)
         else:
             exchange.note_degraded("limiter")
             decision = self._ledger.spend_degraded(bucket, limit=limit.limit)

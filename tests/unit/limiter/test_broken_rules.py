@@ -45,6 +45,11 @@ def test_a_lease_spent_to_the_end_of_its_validity_is_caught() -> None:
     assert is_clean("a lease spent to the end of its validity")
 
 
+def test_a_remainder_that_leaves_out_other_edges_is_caught() -> None:
+    assert is_caught("a remainder that leaves out other edges")
+    assert is_clean("a remainder that leaves out other edges")
+
+
 def test_a_bucket_whose_time_goes_back_is_caught() -> None:
     assert is_caught("a bucket whose time goes back")
     assert is_clean("a bucket whose time goes back")

@@ -226,3 +226,16 @@ async def test_a_limit_that_cannot_be_decided_does_what_its_fail_mode_says() -> 
     assert (await open_door.enter(open_door.asking())).degraded == ["limiter"]
     with pytest.raises(LimiterUnavailable):
         await closed_door.enter(closed_door.asking())
+
+
+async def test_a_limit_that_cannot_be_decided_is_shown_as_used_up_until_the_client_may_try_again() -> None:
+    door = Door(calls("one"), calls("two", fail_mode="closed"))
+    await door.opened(units=9)
+    door.desk.lose(door.desk.a, door.desk.b)
+    door.desk.pass_time(1.1)
+    asking = door.asking()
+    with pytest.raises(LimiterUnavailable) as undecided:
+        await door.enter(asking)
+
+    assert undecided.value.retry_after_s == 1
+    assert asking.headers[1].split(", ")[-1] == '"two";r=0;t=1'
