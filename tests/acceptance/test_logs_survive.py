@@ -127,7 +127,11 @@ def _judge_rows(story: Story, measured: Measured) -> None:
     """Each finished request is there once, and nothing else."""
     count = Counter(_number(row) for rows in story.logged.values() for row in rows)
     by_edge = {
-        edge: {asked.number for asked in story.asked if asked.edge == edge and asked.status == 200 and _is_due(asked, story)}
+        edge: {
+            asked.number
+            for asked in story.asked
+            if asked.edge == edge and asked.status == 200 and _is_due(asked, story)
+        }
         for edge in (LIVED, KILLED)
     }
     measured("missing of the edge that lived", len(by_edge[LIVED] - count.keys()), "== 0")
