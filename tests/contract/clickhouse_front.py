@@ -2,11 +2,14 @@
 ClickHouse's HTTP interface in front of the embedded engine, as far as the log store uses it.
 
 Real SQL on a real engine; only the server around it is ours: logins, parameters, statuses and error texts are as the
-server's. `is_down` answers nothing at all.
+server's. `is_down` answers nothing at all. `python -m tests.contract.clickhouse_front FOLDER` runs one and prints its
+URL.
 """
 
 from __future__ import annotations
 
+import asyncio
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -70,3 +73,13 @@ async def clickhouse_front(folder: Path) -> AsyncIterator[ClickHouseFront]:
             yield front
         finally:
             await runner.cleanup()
+
+
+async def _serve(folder: Path) -> None:
+    async with clickhouse_front(folder) as front:
+        print(front.url, flush=True)
+        await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(_serve(Path(sys.argv[1])))

@@ -45,11 +45,13 @@ class Asked:
 class Load:
     """Asks from a thread of its own between entering and leaving."""
 
-    def __init__(self, edges: Sequence[str], request: Callable[[int, int], Request], *, at_once: int) -> None:
+    def __init__(
+        self, edges: Sequence[str], request: Callable[[int, int], Request], *, at_once: int, first: int = 1
+    ) -> None:
         self._edges = edges
         self._request = request
         self._at_once = at_once
-        self._numbers = itertools.count(1)
+        self._numbers = itertools.count(first)
         self._is_over = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()))
         self.asked: list[Asked] = []
