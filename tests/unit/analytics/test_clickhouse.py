@@ -12,6 +12,8 @@ from aiohttp import web
 
 from services.analytics.module import open_analytics
 from services.analytics.store.clickhouse import open_clickhouse, parse_clickhouse_url
+from services.analytics.store.migrate import migrate
+from services.analytics.store.sql_store import SqlLogStore
 from services.contracts.analytics.values import Ack, LogQuery
 from services.kit.clock import SystemClock
 from services.kit.errors import DependencyUnavailable, SettingsInvalid
@@ -20,7 +22,7 @@ from services.kit.rpc.link import Peer
 from services.kit.telemetry.metrics import Metrics
 from services.kit.telemetry.tracing import NoTracer
 from tests.contract.clickhouse_front import ClickHouseFront, clickhouse_front
-from tests.rows import event_batch, log_row
+from tests.rows import event_batch, log_body, log_row
 
 
 @pytest.fixture
@@ -130,6 +132,24 @@ async def test_a_server_that_is_down_is_no_answer(front: ClickHouseFront) -> Non
     async with open_clickhouse(front.url) as engine:
         with pytest.raises(DependencyUnavailable, match="ClickHouse cannot be reached"):
             await engine.fetch("SELECT 1", {})
+
+
+async def test_a_batch_whose_answer_was_lost_is_stored_once(front: ClickHouseFront) -> None:
+    rows = [log_row(number, retention_days=3650) for number in range(5)]
+    batch = event_batch(rows, [log_body(row) for row in rows])
+    async with open_clickhouse(front.url) as engine:
+        await engine.create_database()
+        await migrate(engine)
+        store = SqlLogStore(engine=engine)
+        front.is_mute = True
+        for _ in range(3):
+            with pytest.raises(DependencyUnavailable):
+                await store.insert(batch)
+        front.is_mute = False
+        await store.insert(batch)
+
+        counts = "SELECT count(), (SELECT count() FROM bodies), (SELECT sum(requests) FROM hourly) FROM logs"
+        assert await engine.fetch(counts, {}) == [[5, 5, 5]]
 
 
 async def test_analytics_starts_without_its_server_and_stores_when_it_comes(
