@@ -26,6 +26,8 @@ REQUESTS_ON_A_SERVER = 3_000
 SPOOL_BYTES = 2 * 1_048_576
 BATCH_BYTES = 1_048_576
 PROMPT_BYTES = 8_000
+WRITTEN_S = 0.5
+"""Rows are written, or dropped, a moment after their requests; an edge tells how it is once a second."""
 RESOURCES = """\
 apiVersion: narrows.dev/v1alpha1
 kind: Gateway
@@ -107,6 +109,7 @@ def test_a_full_disk_costs_rows_that_are_counted_and_no_request(
         edge = narrows.processes["edge"]
         disk.fill()
         before = _ask(narrows, 200)
+        time.sleep(WRITTEN_S)
         told, first = status(edge), counted(edge)
         edge.kill()
         edge.start()
@@ -139,14 +142,14 @@ def test_a_full_spool_drops_the_oldest_and_tells(provider: Child, tmp_path: Path
         edge, analytics = narrows.processes["edge"], narrows.processes["analytics"]
         analytics.kill()
         asked = _ask(narrows, 3_000, prompt="x" * PROMPT_BYTES)
-        time.sleep(1.5)
+        time.sleep(2 * WRITTEN_S)
         away = status(edge)["spool"]
         analytics.start()
         analytics.wait_until_ready()
         wait_until_sent([edge])
         told, last = status(edge), counted(edge)
         rows = rows_of(narrows, told["instance"])
-        time.sleep(1.5)
+        time.sleep(3 * WRITTEN_S)
         admin = get_json(f"{narrows.admin}/status")
 
     assert isinstance(admin, dict)
