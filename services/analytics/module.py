@@ -26,6 +26,7 @@ from services.analytics.refused import RefusedBatches
 from services.analytics.service import AnalyticsService
 from services.analytics.store.chdb import open_chdb
 from services.analytics.store.clickhouse import open_clickhouse
+from services.analytics.store.engine import StatementRefused
 from services.analytics.store.logs import LogStore, Retention
 from services.analytics.store.migrate import migrate
 from services.analytics.store.prepared import PreparedEngine
@@ -33,7 +34,7 @@ from services.analytics.store.retention import SqlRetention
 from services.analytics.store.sql_store import SqlLogStore
 from services.analytics.tails import Tails
 from services.kit.clock import Clock
-from services.kit.errors import DependencyUnavailable
+from services.kit.errors import DependencyUnavailable, SettingsInvalid
 from services.kit.files import locked_folder
 from services.kit.health import Dependencies
 from services.kit.health_server import listening
@@ -44,8 +45,14 @@ from services.kit.telemetry.metrics import Metrics
 from services.kit.telemetry.tracing import Tracer
 
 RETENTION_EVERY_S = 3_600.0
+RETENTION_RETRY_S = 60.0
+"""After a store that was down or refused."""
+
 SETTLE_S_MAX = 5.0
 """For batches that were taken to be stored before the engine is closed; edges keep those that were not."""
+
+_NOT_ALLOWED = frozenset({"ACCESS_DENIED", "READONLY", "UNKNOWN_DATABASE"})
+"""What a server says to a user who has not the rights; time will not mend it."""
 
 _log = logging.getLogger(__name__)
 
@@ -87,18 +94,13 @@ async def open_analytics(
     """
     Analytics on a ClickHouse server, or without a URL on an embedded one in the folder.
 
-    Raises SettingsInvalid where the folder cannot be used or the server will not have us; a server that is down is
-    waited for.
+    Raises SettingsInvalid where the folder cannot be used or the server will not have us; a store that is down, or
+    full, is waited for.
     """
     async with AsyncExitStack() as stack:
         stack.enter_context(locked_folder(folder))
         engine = await stack.enter_async_context(_opened_engine(folder, clickhouse_url))
-        try:
-            await engine.prepare()
-            dependencies.report("store", "up")
-        except DependencyUnavailable as error:
-            dependencies.report("store", "down")
-            _log.warning("the log store is down at the start, edges keep their batches: %s", error)
+        await _prepare(engine, dependencies)
         store, refused = SqlLogStore(engine=engine), RefusedBatches(folder=folder / "refused")
         tails, edges = Tails(), Edges(clock=clock)
         inserts = Inserts(
@@ -154,6 +156,19 @@ async def _opened_engine(folder: Path, clickhouse_url: str | None) -> AsyncItera
         yield PreparedEngine(engine=server, prepare=prepare)
 
 
+async def _prepare(engine: PreparedEngine, dependencies: Dependencies) -> None:
+    """Make the tables now, or with the first statement that the store takes. Raises SettingsInvalid."""
+    try:
+        await engine.prepare()
+    except (StatementRefused, DependencyUnavailable) as error:
+        if isinstance(error, StatementRefused) and error.name in _NOT_ALLOWED:
+            raise SettingsInvalid(f"NARROWS_CLICKHOUSE_URL: the log tables cannot be made: {error}") from None
+        dependencies.report("store", "down")
+        _log.warning("the log store is down at the start, edges keep their batches: %s", error)
+    else:
+        dependencies.report("store", "up")
+
+
 @asynccontextmanager
 async def _running(inserts: Inserts, retention: Retention, clock: Clock) -> AsyncIterator[None]:
     async with asyncio.TaskGroup() as tasks:
@@ -172,11 +187,13 @@ async def _running(inserts: Inserts, retention: Retention, clock: Clock) -> Asyn
 
 
 async def _end_expired(retention: Retention, clock: Clock) -> None:
-    """Now and every hour."""
+    """Now and every hour; sooner again where that did not work."""
     while True:
+        pause_s = RETENTION_EVERY_S
         try:
             for partition in await retention.drop_expired(wall_s=clock.wall_s()):
                 _log.info("past its time and dropped: %s", partition)
         except DependencyUnavailable as error:
+            pause_s = RETENTION_RETRY_S
             _log.warning("%s", error)
-        await asyncio.sleep(RETENTION_EVERY_S)
+        await asyncio.sleep(pause_s)

@@ -12,7 +12,7 @@ import fcntl
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from services.kit.errors import SettingsInvalid
@@ -96,8 +96,10 @@ def _lock(descriptor: int, path: Path) -> None:
         raise SettingsInvalid(
             f"NARROWS_DATA_DIR: {path} is in use by another process ({owner}); each process needs a folder of its own"
         ) from error
-    os.truncate(descriptor, 0)
-    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    # Who has it is for people to read; a full disk must not keep anybody from starting.
+    with suppress(OSError):
+        os.truncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
 
 
 def _sync_folder(path: Path) -> None:

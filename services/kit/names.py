@@ -204,7 +204,9 @@ class MetricName:
     BODY_MEMORY: Final = Metric("narrows_body_memory_bytes", "gauge", "Request bodies held in memory.")
     SPOOL_SIZE: Final = Metric("narrows_spool_bytes", "gauge", "Log rows written and not acknowledged yet.")
     SPOOL_LAG: Final = Metric("narrows_spool_lag_seconds", "gauge", "Age of the oldest row not acknowledged yet.")
-    SPOOL_DROPPED: Final = Metric("narrows_spool_dropped_total", "counter", "Log rows lost to the spool's bound.")
+    SPOOL_DROPPED: Final = Metric(
+        "narrows_spool_dropped_total", "counter", "Log rows lost to the spool's bound or a full disk."
+    )
 
     SNAPSHOTS: Final = Metric(
         "narrows_snapshots_total", "counter", "Snapshots taken: accepted or rejected.", ("outcome",)

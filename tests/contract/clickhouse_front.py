@@ -2,11 +2,14 @@
 ClickHouse's HTTP interface in front of the embedded engine, as far as the log store uses it.
 
 Real SQL on a real engine; only the server around it is ours: logins, parameters, statuses and error texts are as the
-server's. `is_down` answers nothing at all.
+server's. `is_down` answers nothing at all, `is_mute` does what it is told and then answers nothing.
+`python -m tests.contract.clickhouse_front FOLDER` runs one and prints its URL.
 """
 
 from __future__ import annotations
 
+import asyncio
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -25,6 +28,7 @@ class ClickHouseFront:
     def __init__(self, engine: ChdbEngine) -> None:
         self.url = ""
         self.is_down = False
+        self.is_mute = False
         self._engine = engine
 
     async def answer(self, request: web.Request) -> web.Response:
@@ -39,7 +43,11 @@ class ClickHouseFront:
         if text.startswith(b"CREATE DATABASE"):
             return web.Response()
         values = {name.removeprefix("param_"): value for name, value in asked.items() if name.startswith("param_")}
-        return await self._run(text, asked.get("default_format", "TabSeparated"), values)
+        answer = await self._run(text, asked.get("default_format", "TabSeparated"), values)
+        if self.is_mute:
+            assert request.transport is not None
+            request.transport.abort()
+        return answer
 
     async def _run(self, text: bytes, output: str, values: dict[str, str]) -> web.Response:
         def query() -> bytes:
@@ -70,3 +78,13 @@ async def clickhouse_front(folder: Path) -> AsyncIterator[ClickHouseFront]:
             yield front
         finally:
             await runner.cleanup()
+
+
+async def _serve(folder: Path) -> None:
+    async with clickhouse_front(folder) as front:
+        print(front.url, flush=True)
+        await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(_serve(Path(sys.argv[1])))

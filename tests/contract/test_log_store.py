@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,15 +13,15 @@ from hypothesis import strategies as st
 
 from services.analytics.shown import shown_log
 from services.analytics.store import sql
-from services.analytics.store.engine import Engine
+from services.analytics.store.engine import Engine, Row, StatementRefused
 from services.analytics.store.fields import FIELDS, LISTED, ORDERS
 from services.analytics.store.logs import BatchRefused
-from services.analytics.store.migrate import migrate
+from services.analytics.store.migrate import applied_version, migrate
 from services.analytics.store.retention import SqlRetention
 from services.analytics.store.schema import MIGRATIONS, RETENTION, Migration
 from services.analytics.store.sql_store import SqlLogStore
 from services.contracts.analytics.values import COLUMNS_VERSION, EventBatch, LogFilter, LogQuery, LogRow
-from services.kit.errors import QueryInvalid
+from services.kit.errors import DependencyUnavailable, QueryInvalid
 from tests.contract.log_stores import LOG_STORES, log_engine
 from tests.rows import DAY_MS, MORNING_MS, event_batch, log_body, log_row
 
@@ -438,6 +438,32 @@ async def test_what_is_past_its_time_is_dropped(bench: Bench) -> None:
     assert await bench.number("SELECT sum(requests) FROM hourly") == 4
 
 
+async def test_what_the_store_will_not_drop_does_not_hold_up_the_rest(bench: Bench) -> None:
+    rows = [log_row(n, created_at_ms=MORNING_MS + n * DAY_MS, retention_days=1) for n in range(3)]
+    await bench.store.insert(event_batch(rows))
+    stubborn = SqlRetention(engine=Stubborn(bench.engine, "(20260922,1)"))
+    with pytest.raises(DependencyUnavailable, match=r"logs \(20260922,1\): TIMEOUT_EXCEEDED"):
+        await stubborn.drop_expired(wall_s=MORNING_MS / 1000 + 9 * DAY_MS)
+
+    assert await bench.ids() == [rows[1].id]
+
+
+class Stubborn:
+    """An engine that does not drop one partition."""
+
+    def __init__(self, engine: Engine, partition: str) -> None:
+        self._engine = engine
+        self._partition = partition
+
+    async def execute(self, statement: str, payload: bytes = b"") -> None:
+        if self._partition in statement:
+            raise StatementRefused("Code: 159. DB::Exception: Timeout (TIMEOUT_EXCEEDED)")
+        await self._engine.execute(statement, payload)
+
+    async def fetch(self, query: str, parameters: Mapping[str, str]) -> Sequence[Row]:
+        return await self._engine.fetch(query, parameters)
+
+
 async def test_totals_are_dropped_after_thirteen_months(bench: Bench) -> None:
     await bench.insert(log_row(1))
     early = await bench.retention.drop_expired(wall_s=MORNING_MS / 1000 + 400 * 86_400)
@@ -468,6 +494,32 @@ async def test_migrations_can_be_applied_again_and_leave_a_newer_schema_alone(be
 
     assert after_newer == after_older == newer.version
     assert await bench.ids() == [log_row(1).id]
+
+
+async def test_rows_from_before_a_migration_are_read_beside_new_ones(bench: Bench) -> None:
+    await bench.insert(log_row(1))
+    newer = Migration(len(MIGRATIONS) + 1, ("ALTER TABLE logs ADD COLUMN IF NOT EXISTS mood String DEFAULT 'calm'",))
+    await migrate(bench.engine, (*MIGRATIONS, newer))
+    await bench.insert(log_row(2))
+
+    assert await bench.ids() == [log_row(2).id, log_row(1).id]
+    assert await bench.number("SELECT countIf(mood = 'calm') FROM logs") == 2
+
+
+async def test_a_migration_that_was_cut_off_is_completed_by_the_next_start(bench: Bench) -> None:
+    half, whole = "ALTER TABLE logs ADD COLUMN IF NOT EXISTS half String", "ALTER TABLE logs ADD COLUMN whole String"
+    version = len(MIGRATIONS) + 1
+    with pytest.raises(StatementRefused, match="UNKNOWN_IDENTIFIER"):
+        await migrate(bench.engine, (*MIGRATIONS, Migration(version, (half, "SELECT cut_off"))))
+    after_failure = await applied_version(bench.engine)
+    after = await migrate(bench.engine, (*MIGRATIONS, Migration(version, (half, whole))))
+
+    assert (after_failure, after) == (version - 1, version)
+
+
+def test_migrations_only_go_forward() -> None:
+    assert [migration.version for migration in MIGRATIONS] == list(range(1, len(MIGRATIONS) + 1))
+    assert all("DROP" not in statement for migration in MIGRATIONS for statement in migration.statements)
 
 
 async def test_a_row_takes_less_than_five_hundred_bytes_of_disk(bench: Bench) -> None:

@@ -36,6 +36,7 @@ class Deployment:
 
     def __init__(self, folder: Path, *, resources: str = DEFAULT_RESOURCES) -> None:
         self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
         self.resources_file = folder / "resources.yaml"
         self.write_resources(resources)
         self.processes: dict[str, NarrowsProcess] = {}
@@ -155,7 +156,7 @@ class Apart(Deployment):
         replicas: Mapping[str, int] | None = None,
     ) -> None:
         super().__init__(folder, resources=resources)
-        (folder / "redis").mkdir(parents=True)
+        (folder / "redis").mkdir()
         self.redis = RedisServer(folder / "redis")
         self._common = dict(environment or {})
         self._replicas = {"simulator": 1, "router": 1, "limiter": 1, "cache": 1, "analytics": 1, "edge": 1} | dict(

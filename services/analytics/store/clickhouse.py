@@ -5,6 +5,9 @@ The same SQL as for embedded ClickHouse, and the same rows as lines of JSON. An 
 (`wait_end_of_query`), so an answer means that the rows are there; one that was cut off in between is sent
 again under the same id.
 
+What answers without one of ClickHouse's codes is something in front of it, so the server counts as down; a redirect is
+not followed, because it would take the password along.
+
 Hazard: the port is the HTTP one (8123, or 8443 with `clickhouses://`), not the native one (9000) that ClickHouse's
 own client uses.
 """
@@ -68,17 +71,20 @@ class ClickHouseEngine:
         try:
             await self._call({"database": "default"}, f"CREATE DATABASE IF NOT EXISTS `{name}`".encode())
         except StatementRefused as error:
-            raise SettingsInvalid(f"NARROWS_CLICKHOUSE_URL: ClickHouse refuses: {error}") from None
+            # Whoever has rights on one database alone was given one that is there.
+            if error.name != "ACCESS_DENIED":
+                raise SettingsInvalid(f"NARROWS_CLICKHOUSE_URL: ClickHouse refuses: {error}") from None
 
     async def _call(self, parameters: Mapping[str, str], body: bytes) -> bytes:
         settings = {"database": self._address.database, "wait_end_of_query": "1", **parameters}
         try:
-            async with self._session.post(self._address.url, params=settings, data=body) as answer:
+            asked = self._session.post(self._address.url, params=settings, data=body, allow_redirects=False)
+            async with asked as answer:
                 content = await answer.read()
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise DependencyUnavailable(f"ClickHouse cannot be reached: {type(error).__name__}") from None
         if answer.status != 200:
-            raise _refusal(content)
+            raise _refusal(answer.status, content)
         return content
 
 
@@ -109,7 +115,10 @@ def parse_clickhouse_url(url: str) -> ClickHouseAddress:
     )
 
 
-def _refusal(content: bytes) -> Exception:
+def _refusal(status: int, content: bytes) -> Exception:
     if _NATIVE_PORT_ANSWER in content:
         return SettingsInvalid("NARROWS_CLICKHOUSE_URL: the port must be ClickHouse's HTTP port, as a rule 8123")
-    return StatementRefused(content.decode(errors="replace"))
+    refused = StatementRefused(content.decode(errors="replace"))
+    if refused.code == 0:
+        return DependencyUnavailable(f"what answers in place of ClickHouse says HTTP {status}")
+    return refused

@@ -2,7 +2,8 @@
 Retention: partitions whose time is over are dropped whole.
 
 A partition of rows is a day and the days its rows are kept, so that nothing in it is kept a day longer than
-another. Dropping one removes directories; no row is read, none is rewritten, and inserts go on meanwhile.
+another. Dropping one removes directories; no row is read, none is rewritten, and inserts go on meanwhile. One that
+the store will not drop now does not hold up the others.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ _PARTITIONS = """
 SELECT DISTINCT table, partition FROM system.parts WHERE active AND database = currentDatabase()
 ORDER BY table, partition
 """
+_HOWEVER_LARGE = "max_partition_size_to_drop = 0"
+"""A server refuses to drop more than 50 GB at once unless it is told that this is meant."""
+
 _ROWS_PARTITION = re.compile(r"\((\d{8}),(\d+)\)")
 _MONTH_PARTITION = re.compile(r"\d{6}")
 
@@ -31,15 +35,27 @@ class SqlRetention:
     async def drop_expired(self, *, wall_s: float) -> list[str]:
         """Drop the partitions whose time is over; gives their names. Raises DependencyUnavailable."""
         dropped: list[str] = []
-        try:
-            for table, partition in await self._engine.fetch(_PARTITIONS, {}):
-                ends_s = partition_ends_s(table, partition)
-                if ends_s is not None and ends_s <= wall_s:
-                    await self._engine.execute(f"ALTER TABLE {table} DROP PARTITION {partition}")
-                    dropped.append(f"{table} {partition}")
-        except StatementRefused as error:
-            raise DependencyUnavailable(f"the log store did not drop what is past its time: {error}") from None
+        refusals: list[str] = []
+        for table, partition in await self._expired(wall_s):
+            try:
+                await self._engine.execute(f"ALTER TABLE {table} DROP PARTITION {partition} SETTINGS {_HOWEVER_LARGE}")
+                dropped.append(f"{table} {partition}")
+            except StatementRefused as error:
+                refusals.append(f"{table} {partition}: {error}")
+        if refusals:
+            raise DependencyUnavailable(f"the log store did not drop what is past its time: {'; '.join(refusals)}")
         return dropped
+
+    async def _expired(self, wall_s: float) -> list[tuple[str, str]]:
+        try:
+            partitions = await self._engine.fetch(_PARTITIONS, {})
+        except StatementRefused as error:
+            raise DependencyUnavailable(f"the log store did not say what it has: {error}") from None
+        return [(table, name) for table, name in partitions if _is_over(partition_ends_s(table, name), wall_s)]
+
+
+def _is_over(ends_s: float | None, wall_s: float) -> bool:
+    return ends_s is not None and ends_s <= wall_s
 
 
 def partition_ends_s(table: str, partition: str) -> float | None:

@@ -30,8 +30,9 @@ _QUERY_SETTINGS = (
     f"max_threads = {QUERY_THREADS}, output_format_json_quote_64bit_integers = 0"
 )
 _INSERT_SETTINGS = (
-    "deduplicate_blocks_in_dependent_materialized_views = 1, async_insert = 0, input_format_parallel_parsing = 0, "
-    "max_insert_threads = 1, max_partitions_per_insert_block = 0, input_format_null_as_default = 0"
+    "insert_deduplicate = 1, deduplicate_blocks_in_dependent_materialized_views = 1, async_insert = 0, "
+    "input_format_parallel_parsing = 0, max_insert_threads = 1, max_partitions_per_insert_block = 0, "
+    "input_format_null_as_default = 0"
 )
 
 ID_APART_MS = 3_600_000

@@ -6,8 +6,7 @@ and before a frame that would take it over 1,000 rows or 1 MiB. After a quiet se
 came for 200 ms, so that a lonely request is soon in the log; not oftener, because each batch is an insert, and an
 insert costs the store as much as hundreds of rows. From the moment its end is on disk a batch is never merged or split.
 
-Hazard: an end that could not be written (a full disk) is still owed. Until it is there, further rows are dropped
-and counted rather than added to a batch that is over its bounds.
+Hazard: on a full disk the journal closes a batch by giving up the rest of its file; a later row begins a new one.
 """
 
 from __future__ import annotations
@@ -45,7 +44,6 @@ class BatchWriter:
         """What the open batch holds, at most its bounds."""
         self._written_rows = 0
         self._written_bytes = 0
-        self._is_end_owed = False
 
     @property
     def is_open(self) -> bool:
@@ -61,23 +59,24 @@ class BatchWriter:
 
     def write(self, records: Records, *, row_count: int) -> None:
         """Put these on disk; closes the batch first if they do not fit into it."""
-        if self._is_end_owed or not self._has_room(row_count, records.size_bytes):
+        if not self._has_room(row_count, records.size_bytes):
             self.end()
-        if self._is_end_owed:
-            self._journal.dropped_count += row_count
-            return
         wall_s = self._clock.wall_s()
         if self._journal.write(frames.encode_records(records, row_count=row_count, wall_s=wall_s), row_count=row_count):
             self._note(records, row_count, wall_s)
+        else:
+            self._forget()
 
     def end(self) -> None:
         """Fix the open batch's bounds, if there is one."""
-        if not self.is_open:
-            return
-        frame = frames.encode_end(row_count=self._written_rows, wall_s=self._clock.wall_s())
-        written = WrittenBatch(self._written, self._written_rows, self._opened_wall_s)
-        self._is_end_owed = not self._journal.end_batch(frame, written)
-        if not self._is_end_owed:
+        if self.is_open:
+            frame = frames.encode_end(row_count=self._written_rows, wall_s=self._clock.wall_s())
+            self._journal.end_batch(frame, WrittenBatch(self._written, self._written_rows, self._opened_wall_s))
+            self._forget()
+
+    def _forget(self) -> None:
+        """The open batch, if there is one, is closed."""
+        if self.is_open:
             self._written = []
             self._written_rows = self._written_bytes = 0
             self._closed_at_s = self._clock.monotonic_s()

@@ -8,6 +8,9 @@ Batches of it that are being sent at that moment may still arrive, so they are n
 Writes go to the page cache and are never synced: they survive the death of the process, which is what is promised.
 A batch that is read as soon as it was closed is still at hand, so as a rule nothing is read from the disk.
 
+A disk that is full before the bound is reached costs the newest rows, also counted: what was accepted stays, and
+room comes back as batches are acknowledged or somebody else gives some up.
+
 Hazard: `read_next` leaves the loop to read; when it comes back its segment may have been dropped.
 """
 
@@ -15,6 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +28,7 @@ from services.edge.spool import frames
 from services.edge.spool.frames import Header
 from services.edge.spool.segment import SUFFIX, Segment, WrittenBatch, read_batch
 from services.kit.clock import Clock
+from services.kit.files import FOLDER_MODE
 
 SEGMENT_BYTES = 16 * 1_048_576
 SEGMENT_BATCHES = 1_000
@@ -31,6 +36,9 @@ SEGMENT_BATCHES = 1_000
 
 _DAMAGED_SUFFIX = ".damaged"
 _DAMAGED_MAX = 4
+_PASSES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR, errno.EAGAIN})
+"""Reasons why a file cannot be opened that say nothing of the file."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -61,7 +69,7 @@ class Journal:
         self._trouble: str | None = None
         self.dropped_count = 0
         self._segments = self._found()
-        self._next_number = max((segment.number for segment in self._segments), default=0) + 1
+        self._next_number = self._last_number() + 1
 
     @property
     def unacked_bytes(self) -> int:
@@ -74,29 +82,28 @@ class Journal:
         return all(segment.is_settled for segment in self._segments)
 
     def write(self, encoded: bytes, *, row_count: int) -> bool:
-        """A frame of the open batch. False: not written, and counted."""
+        """A frame of the open batch. False: not written, and counted; an open batch is closed then."""
         try:
             self._writable().append(encoded, row_count=row_count)
         except OSError as error:
             self.dropped_count += row_count
-            self._tell_trouble(error.strerror)
+            self._give_up_active(error.strerror)
             return False
         self._tell_trouble(None)
         self._make_room()
         return True
 
-    def end_batch(self, encoded: bytes, written: WrittenBatch) -> bool:
-        """The frame that ends the open batch. False: not written."""
+    def end_batch(self, encoded: bytes, written: WrittenBatch) -> None:
+        """The frame that ends the open batch. It is closed also where that cannot be written."""
         try:
             self._writable().end_batch(encoded, written)
         except OSError as error:
-            self._tell_trouble(error.strerror)
-            return False
+            self._give_up_active(error.strerror)
+            return
         self._tell_trouble(None)
         self._next_sequence += 1
         self._rotate()
         self._make_room()
-        return True
 
     async def read_next(self) -> Taken | None:
         """The next batch that nobody took yet, oldest first; None when there is none."""
@@ -126,6 +133,19 @@ class Journal:
         for segment in self._segments:
             segment.close()
 
+    def _give_up_active(self, reason: str | None) -> None:
+        """
+        Nothing more can be written to the open segment, so what is in it is all that will ever be.
+
+        Its open batch has its bounds by that, can be sent, and then makes room, however full the disk is.
+        """
+        self._tell_trouble(reason)
+        if self._active is not None:
+            if self._active.close_open_batch():
+                self._next_sequence += 1
+            self._retire(self._active)
+            self._remove_finished()
+
     def _tell_trouble(self, reason: str | None) -> None:
         """Once when it begins and once when it is over, not at every write in between."""
         if (reason is None) != (self._trouble is None):
@@ -136,23 +156,28 @@ class Journal:
         self._trouble = reason
 
     def _found(self) -> list[Segment]:
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         segments: list[Segment] = []
         for path in sorted(self._folder.glob(f"*{SUFFIX}")):
             try:
                 segments.append(Segment.open(path))
-            except (frames.Unreadable, ValueError) as error:
+            except (frames.Unreadable, ValueError, OSError) as error:
                 self._set_aside(path, reason=str(error))
         return segments
 
+    def _last_number(self) -> int:
+        """Of any file, also of one that was set aside: two of those must not have one name."""
+        return max((int(path.stem) for path in self._folder.glob("*") if path.stem.isdecimal()), default=0)
+
     def _set_aside(self, path: Path, *, reason: str) -> None:
         _log.warning("spool segment %s is set aside: %s", path.name, reason)
-        path.rename(path.with_suffix(_DAMAGED_SUFFIX))
-        for old in sorted(self._folder.glob(f"*{_DAMAGED_SUFFIX}"))[:-_DAMAGED_MAX]:
-            old.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            path.rename(path.with_suffix(_DAMAGED_SUFFIX))
+            for old in sorted(self._folder.glob(f"*{_DAMAGED_SUFFIX}"))[:-_DAMAGED_MAX]:
+                old.unlink(missing_ok=True)
 
     def _writable(self) -> Segment:
         if self._active is None:
+            self._folder.mkdir(parents=True, exist_ok=True, mode=FOLDER_MODE)
             header = Header(edge=self._edge, first_sequence=self._next_sequence, columns_version=COLUMNS_VERSION)
             self._active = Segment.create(self._folder, number=self._next_number, header=header)
             self._next_number += 1
@@ -182,13 +207,18 @@ class Journal:
 
     def _drop(self, segment: Segment) -> None:
         self.dropped_count += segment.unread_row_count
-        self._segments.remove(segment)
-        segment.remove()
+        self._remove(segment)
 
     def _remove_finished(self) -> None:
         for segment in [each for each in self._segments if each.is_finished]:
-            self._segments.remove(segment)
+            self._remove(segment)
+
+    def _remove(self, segment: Segment) -> None:
+        self._segments.remove(segment)
+        try:
             segment.remove()
+        except OSError as error:
+            _log.warning("spool segment %s cannot be deleted: %s", segment.path.name, error.strerror)
 
     async def _read_from(self, segment: Segment) -> Taken | None:
         stretch = segment.next_stretch()
@@ -201,6 +231,8 @@ class Journal:
             _log.warning(
                 "a spool segment is not readable", extra={"segment": stretch.path.name, "reason": error.strerror}
             )
+            if error.errno in _PASSES:
+                return None
         if segment not in self._segments:
             return None
         self.dropped_count += segment.advance(found)

@@ -3,10 +3,11 @@ Segments: files of the spool, each a run of batches of one edge instance.
 
 A segment is written by one process only and read in order from its first unacknowledged batch. What an earlier
 process left behind is never written again, except for its acknowledged position: whatever follows its last `end`
-frame is that process' open batch, and is one batch for ever.
+frame is that process' open batch, and is one batch for ever. A segment that cannot be written any more (a full disk)
+ends the same way.
 
-Hazard: a write that fails half way (a full disk) leaves bytes behind. Writes go to an explicit offset, so the next
-one covers them, and their checksum keeps a reader from taking them.
+Hazard: a write that fails half way leaves bytes behind. Writes go to an explicit offset, so the next one, if there is
+one, covers them, and their checksum keeps a reader from taking them.
 """
 
 from __future__ import annotations
@@ -98,8 +99,8 @@ class Segment:
             encoded = os.pread(descriptor, frames.HEADER_BYTES, 0)
             header = frames.decode_header(encoded)
             segment = cls(path=path, number=int(path.stem), header=header, descriptor=descriptor)
-            segment._measure(os.fstat(descriptor).st_size)
             segment._acked = segment._read = frames.decode_acked(encoded)
+            segment._measure(os.fstat(descriptor).st_size)
             segment._descriptor = -1
         finally:
             os.close(descriptor)
@@ -113,7 +114,7 @@ class Segment:
     @property
     def unacked_bytes(self) -> int:
         """What would be sent again after a crash."""
-        return self.size_bytes - self._acked.offset
+        return max(0, self.size_bytes - self._acked.offset)
 
     @property
     def is_settled(self) -> bool:
@@ -141,6 +142,14 @@ class Segment:
         if is_next:
             batch = _joined(self.header, sequence, written.records, row_count=written.row_count)
             self.at_hand = StoredBatch(batch, written.opened_at_s, end=self.size_bytes, is_last=False)
+
+    def close_open_batch(self) -> bool:
+        """What follows the last end is a batch for ever, as it is after a crash; False if nothing does."""
+        if self.size_bytes == self._readable_bytes:
+            return False
+        self.batch_count += 1
+        self._readable_bytes = self.size_bytes
+        return True
 
     def seal(self, *, wall_s: float) -> None:
         """No batch will follow. The last one is closed already. Raises OSError, without harm."""
@@ -216,8 +225,11 @@ class Segment:
             self._scan(file_bytes)
 
     def _scan(self, file_bytes: int) -> None:
-        content = os.pread(self._descriptor, file_bytes, 0)
-        position, open_row_count = frames.HEADER_BYTES, 0
+        """From what is acknowledged on: whatever became of that part, it is not needed any more."""
+        begin = self._acked.offset
+        content = os.pread(self._descriptor, max(0, file_bytes - begin), begin)
+        self.row_count, self.batch_count = self._acked.row_count, self._acked.batch_count
+        position, open_row_count = 0, 0
         while (frame := frames.decode_frame(content, position)) is not None:
             position = frame.end
             if frame.kind == "records":
@@ -226,7 +238,7 @@ class Segment:
             elif frame.kind == "end":
                 self.batch_count, open_row_count = self.batch_count + 1, 0
         self.batch_count += 1 if open_row_count else 0
-        self.size_bytes = self._readable_bytes = position
+        self.size_bytes = self._readable_bytes = begin + position
 
 
 def read_batch(stretch: Stretch) -> StoredBatch | None:

@@ -19,7 +19,7 @@ from pathlib import Path
 from types import TracebackType
 
 from services.contracts.analytics.values import Ack, Columns, IngestItem
-from services.edge.spool.batches import BATCH_BYTES, BATCH_ROWS, QUIET_S, WRITE_AFTER_S, BatchWriter
+from services.edge.spool.batches import BATCH_BYTES, BATCH_ROWS, WRITE_AFTER_S, BatchWriter
 from services.edge.spool.journal import Journal
 from services.edge.spool.lines import Finished, records_of
 from services.edge.spool.sender import Sender
@@ -72,7 +72,7 @@ class Spool:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Spool:
-        """Take up what earlier processes left, and begin to send. Raises OSError where the folder is not usable."""
+        """Take up what earlier processes left, and begin to send."""
         self._loop = asyncio.get_running_loop()
         self._journal = await asyncio.to_thread(self._open_journal)
         self._sender = Sender(
@@ -144,7 +144,7 @@ class Spool:
         if pending:
             self._write(pending)
         if self._writer.is_open and self._close_timer is None:
-            self._close_timer = self._loop.call_later(self._pause_s(), self._close_if_due)
+            self._close_timer = self._loop.call_later(self._writer.due_in_s, self._close_if_due)
 
     def _write(self, finished: list[Finished]) -> None:
         """As one frame, or as two when they take more than a batch holds."""
@@ -161,19 +161,14 @@ class Spool:
         if self._writer.due_in_s <= WRITE_AFTER_S:
             self._close_batch()
         if self._writer.is_open and self._close_timer is None:
-            self._close_timer = self._loop.call_later(self._pause_s(), self._close_if_due)
-
-    def _pause_s(self) -> float:
-        """Until the batch is due; a batch that is over its time could not be closed, and is tried at ease."""
-        return self._writer.due_in_s if self._writer.due_in_s > 0 else QUIET_S
+            self._close_timer = self._loop.call_later(self._writer.due_in_s, self._close_if_due)
 
     def _close_batch(self) -> None:
-        """Write what is pending and fix the batch's bounds; where the disk is full, the bounds come later."""
+        """Write what is pending and fix the batch's bounds."""
         self._write_pending()
         self._writer.end()
-        if not self._writer.is_open:
-            _cancel(self._close_timer)
-            self._close_timer = None
+        _cancel(self._close_timer)
+        self._close_timer = None
 
 
 def _cancel(timer: asyncio.TimerHandle | None) -> None:

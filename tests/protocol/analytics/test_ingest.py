@@ -33,14 +33,14 @@ ROWS_A_BATCH = 50
 
 
 @asynccontextmanager
-async def spool_to(process: AnalyticsProcess, folder: Path) -> AsyncIterator[Spool]:
+async def spool_to(process: AnalyticsProcess, folder: Path, *, edge: str = "edge-now") -> AsyncIterator[Spool]:
     clock = SystemClock()
     caller = Caller(clock=clock, random=Random(1).random, dependencies=Dependencies(clock=clock))
     async with (
         replicas(INGEST, target=process.target, caller=caller) as links,
         Spool(
             folder=folder,
-            edge="edge-now",
+            edge=edge,
             links=links,
             bound_bytes=2**28,
             status=lambda: b"{}",
@@ -82,6 +82,24 @@ async def test_kill_9_of_analytics_loses_nothing_and_doubles_nothing(process: An
             "(SELECT sum(requests) FROM hourly), (SELECT sum(cost_nanodollars) FROM hourly) = sum(cost_nanodollars)"
         )
         assert await engine.fetch(f"SELECT {counts}, {totals} FROM logs", {}) == [[ROWS, ROWS, ROWS, ROWS, ROWS, 1]]
+
+
+async def test_two_edges_and_one_of_them_twice_are_told_apart(process: AnalyticsProcess, tmp_path: Path) -> None:
+    async with spool_to(process, tmp_path / "one") as one, spool_to(process, tmp_path / "two", edge="other") as two:
+        for number in range(0, 20, 2):
+            one.append(astuple(log_row(number)), None)
+            two.append(astuple(log_row(number + 1)), None)
+        await process.kill()
+    await process.start()
+    async with spool_to(process, tmp_path / "one", edge="again") as again, spool_to(process, tmp_path / "two") as two:
+        for number in range(20, 30):
+            again.append(astuple(log_row(number)), None)
+        are_drained = [await again.drain(30.0), await two.drain(30.0)]
+    await process.kill()
+
+    assert are_drained == [True, True]
+    async with open_chdb(tmp_path / "analytics" / "logs") as engine:
+        assert await engine.fetch("SELECT count(), uniqExact(id) FROM logs", {}) == [[30, 30]]
 
 
 async def test_logs_can_be_asked_for_and_watched_from_elsewhere(process: AnalyticsProcess, tmp_path: Path) -> None:

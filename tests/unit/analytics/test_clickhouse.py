@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ from aiohttp import web
 
 from services.analytics.module import open_analytics
 from services.analytics.store.clickhouse import open_clickhouse, parse_clickhouse_url
+from services.analytics.store.migrate import migrate
+from services.analytics.store.sql_store import SqlLogStore
 from services.contracts.analytics.values import Ack, LogQuery
 from services.kit.clock import SystemClock
 from services.kit.errors import DependencyUnavailable, SettingsInvalid
@@ -19,7 +22,7 @@ from services.kit.rpc.link import Peer
 from services.kit.telemetry.metrics import Metrics
 from services.kit.telemetry.tracing import NoTracer
 from tests.contract.clickhouse_front import ClickHouseFront, clickhouse_front
-from tests.rows import event_batch, log_row
+from tests.rows import event_batch, log_body, log_row
 
 
 @pytest.fixture
@@ -56,19 +59,72 @@ async def test_a_wrong_password_is_a_wrong_setting(front: ClickHouseFront) -> No
             await engine.create_database()
 
 
-async def test_the_native_port_is_told_from_the_right_one() -> None:
-    async def native(_: web.Request) -> web.Response:
-        return web.Response(status=400, text="Port 9000 is for clickhouse-client program\n")
+@asynccontextmanager
+async def answering(status: int, text: str, **headers: str) -> AsyncIterator[str]:
+    """A server that says this to everything; gives its `clickhouse://` URL."""
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(status=status, text=text, headers=headers)
 
     application = web.Application()
-    application.router.add_post("/", native)
+    application.router.add_post("/", answer)
     runner = web.AppRunner(application, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    async with open_clickhouse(f"clickhouse://127.0.0.1:{runner.addresses[0][1]}") as engine:
+    try:
+        yield f"clickhouse://ann:secret@127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+async def test_the_native_port_is_told_from_the_right_one() -> None:
+    async with (
+        answering(400, "Port 9000 is for clickhouse-client program\n") as url,
+        open_clickhouse(url) as engine,
+    ):
         with pytest.raises(SettingsInvalid, match="must be ClickHouse's HTTP port"):
             await engine.create_database()
-    await runner.cleanup()
+
+
+async def test_something_in_front_of_a_server_that_is_down_is_waited_for() -> None:
+    async with (
+        answering(503, "<html>upstream connect error</html>") as url,
+        open_clickhouse(url) as engine,
+    ):
+        with pytest.raises(DependencyUnavailable, match="in place of ClickHouse says HTTP 503"):
+            await engine.create_database()
+
+
+async def test_a_redirect_does_not_take_the_password_along() -> None:
+    async with (
+        answering(200, "") as elsewhere,
+        answering(307, "", Location=elsewhere.replace("clickhouse://ann:secret@", "http://")) as url,
+        open_clickhouse(url) as engine,
+    ):
+        with pytest.raises(DependencyUnavailable, match="HTTP 307"):
+            await engine.execute("SELECT 1")
+
+
+async def test_a_user_of_one_database_alone_needs_no_right_to_make_one() -> None:
+    denied = "Code: 497. DB::Exception: ann: Not enough privileges. (ACCESS_DENIED)"
+    async with answering(403, denied) as url, open_clickhouse(url) as engine:
+        await engine.create_database()
+
+
+async def test_a_user_without_the_right_to_make_tables_is_a_wrong_setting(tmp_path: Path) -> None:
+    clock = SystemClock()
+    denied = "Code: 497. DB::Exception: ann: Not enough privileges. (ACCESS_DENIED)"
+    async with answering(403, denied) as url:
+        opening = open_analytics(
+            folder=tmp_path,
+            clickhouse_url=url,
+            clock=clock,
+            tracer=NoTracer(),
+            metrics=Metrics(),
+            dependencies=Dependencies(clock=clock),
+        )
+        with pytest.raises(SettingsInvalid, match=r"NARROWS_CLICKHOUSE_URL: the log tables .* ACCESS_DENIED \(497\)"):
+            await opening.__aenter__()
 
 
 async def test_a_server_that_is_down_is_no_answer(front: ClickHouseFront) -> None:
@@ -76,6 +132,24 @@ async def test_a_server_that_is_down_is_no_answer(front: ClickHouseFront) -> Non
     async with open_clickhouse(front.url) as engine:
         with pytest.raises(DependencyUnavailable, match="ClickHouse cannot be reached"):
             await engine.fetch("SELECT 1", {})
+
+
+async def test_a_batch_whose_answer_was_lost_is_stored_once(front: ClickHouseFront) -> None:
+    rows = [log_row(number, retention_days=3650) for number in range(5)]
+    batch = event_batch(rows, [log_body(row) for row in rows])
+    async with open_clickhouse(front.url) as engine:
+        await engine.create_database()
+        await migrate(engine)
+        store = SqlLogStore(engine=engine)
+        front.is_mute = True
+        for _ in range(3):
+            with pytest.raises(DependencyUnavailable):
+                await store.insert(batch)
+        front.is_mute = False
+        await store.insert(batch)
+
+        counts = "SELECT count(), (SELECT count() FROM bodies), (SELECT sum(requests) FROM hourly) FROM logs"
+        assert await engine.fetch(counts, {}) == [[5, 5, 5]]
 
 
 async def test_analytics_starts_without_its_server_and_stores_when_it_comes(

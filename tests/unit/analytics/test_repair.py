@@ -45,6 +45,32 @@ def test_only_tokens_of_parts_that_were_never_published_are_struck_out() -> None
     assert left == [lines[0], lines[1], lines[4], lines[5], lines[6]]
 
 
+def test_a_line_that_was_torn_while_it_was_written_is_struck_out() -> None:
+    whole = "1\t20260921-30_1_1_0\tthere\n"
+    parts = [PartName("20260921-30", 1, 1)]
+
+    assert struck_out([whole, "1\t202609"], parts) == [whole]
+    assert struck_out([whole, "1\t20260921-30_1_1_0\tth"], parts) == [whole]
+
+
+async def test_tokens_behind_a_torn_line_are_not_forgotten(tmp_path: Path) -> None:
+    first, second = (event_batch([log_row(number)], sequence=number) for number in (1, 2))
+    async with open_chdb(tmp_path) as engine:
+        await migrate(engine)
+        await SqlLogStore(engine=engine).insert(first)
+    for path in tmp_path.glob("store/*/*/deduplication_logs/*.txt"):
+        with path.open("ab") as log:
+            log.write(b"1\t20260921-30_2_2")
+    async with open_chdb(tmp_path) as engine:
+        await SqlLogStore(engine=engine).insert(second)
+
+    async with open_chdb(tmp_path) as engine:
+        await SqlLogStore(engine=engine).insert(second)
+
+        counts = "SELECT count(), (SELECT sum(requests) FROM hourly) FROM logs"
+        assert await engine.fetch(counts, {}) == [[2, 2]]
+
+
 @pytest.mark.parametrize("table", ["logs", "bodies", "hourly"])
 async def test_a_batch_that_was_cut_off_before_its_part_was_there_is_taken_again(tmp_path: Path, table: str) -> None:
     rows = [log_row(number) for number in range(10)]

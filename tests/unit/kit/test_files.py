@@ -10,6 +10,7 @@ import pytest
 
 from services.kit.errors import SettingsInvalid
 from services.kit.files import locked_folder, locked_folder_if_writable, write_atomically
+from tests.harness.disks import small_disk
 
 
 def test_a_file_is_replaced_whole_and_readable_by_its_owner_only(tmp_path: Path) -> None:
@@ -58,6 +59,20 @@ def test_a_folder_is_free_again_when_its_process_was_killed(tmp_path: Path) -> N
     with locked_folder(tmp_path / "edge") as folder:
         assert killed.returncode == -9
         assert (folder / "lock").read_text().strip() == str(os.getpid())
+
+
+def test_a_full_disk_keeps_nobody_from_a_folder_that_is_there(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", size_bytes=65_536) as disk:
+        with locked_folder(disk.folder / "edge"):
+            pass
+        disk.fill()
+
+        with (
+            locked_folder(disk.folder / "edge"),
+            pytest.raises(SettingsInvalid, match="is in use by another process"),
+            locked_folder(disk.folder / "edge"),
+        ):
+            pass
 
 
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from services.edge.spool.spool import Spool
 from services.kit.clock import SystemClock
 from services.kit.rpc.local import local_links
 from tests.fakes.clock import FakeClock
+from tests.harness.disks import small_disk
 from tests.rows import log_body, log_row
 from tests.unit.edge.spool.analytics import Shelf, rows_of
 
@@ -171,6 +172,25 @@ async def test_no_more_than_a_window_is_in_memory(tmp_path: Path) -> None:
         await spool.drain(0.3)
 
     assert len(shelf.batches) == 16
+
+
+async def test_what_is_on_a_full_disk_is_sent_all_the_same(tmp_path: Path) -> None:
+    shelf = Shelf()
+    with small_disk(tmp_path / "disk", size_bytes=65_536) as disk:
+        async with running_spool(disk.folder, shelf) as spool:
+            rows = [log_row(number) for number in range(300)]
+            for row in rows:
+                spool.append(astuple(row), None)
+                spool._write_pending()
+            dropped_count = spool.status().dropped_count
+            await until(lambda: len(shelf.ids) == 300 - dropped_count)
+            await until(lambda: spool.status().unsent_bytes == 0)
+            spool.append(astuple(log_row(300)), None)
+            is_drained = await spool.drain(5.0)
+
+            assert (is_drained, spool.status().lag_s, spool.status().dropped_count) == (True, 0, dropped_count)
+    assert 0 < dropped_count < 300
+    assert shelf.ids == [*(row.id for row in rows[: 300 - dropped_count]), log_row(300).id]
 
 
 async def test_the_edge_tells_how_it_is_every_second(tmp_path: Path) -> None:
