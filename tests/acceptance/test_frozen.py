@@ -1,6 +1,7 @@
 """
-What an edge leans on is frozen, refused and slow, one thing after the other, under a load that does not wait: no request
-fails, none waits for long, and header, metric and `/status` say what is missing and when it is back.
+What an edge leans on is frozen, refused and slow, one thing after the other, under a load that does not wait.
+
+No request fails, the wait is short, and header, metric and `/status` say what is missing and when it is back.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -53,7 +53,7 @@ PROVIDER = {"x-simulator-latency-ms": "20", "x-simulator-words": "1"}
 
 @dataclass(frozen=True)
 class Expected:
-    """What is said while one of them is away. `header`: the names in `cf-aig-degraded`; `metric_s`: how soon the rest."""
+    """What is said while one is away. `header`: the names in `cf-aig-degraded`; `metric_s`: how soon the rest."""
 
     header: set[str]
     metric_s: float

@@ -253,7 +253,7 @@ class _Exporter(SpanExporter):
     """
     Sends batches and counts them. Called from the processor's thread; what it sees of the collector goes to `news`.
 
-    A batch that failed was sent on the last use of its channel: one to a host that is gone would be trusted for minutes.
+    A batch that failed was the last one on its channel: one to a host that is gone would be trusted for minutes.
     """
 
     def __init__(self, destination: Destination, news: CollectorNews, *, timeout_s: float) -> None:
