@@ -31,8 +31,8 @@ from services.kit.telemetry.tracing import NoTracer, Span, Tracer
 
 CONNECT_S_MAX = 2.0
 """
-For a replica to accept the stream; a frozen one accepts connections, but no streams. Over TLS it takes three trips there
-and back, so one whose every word is 300 ms late is still reached.
+For a replica to accept the stream; a frozen one accepts connections, but no streams. Over TLS it takes three trips
+there and back, so one whose every word is 300 ms late is still reached.
 """
 
 SPAN_LINKS_MAX = 128
