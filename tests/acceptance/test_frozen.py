@@ -27,7 +27,8 @@ from tests.harness.witness import Saying, Witness
 
 RATE_PER_S = 200
 SLOW_S = 0.3
-SHARE = float(os.environ.get("NARROWS_FROZEN_SHARE", "1"))
+SHARE = float(os.environ.get("FROZEN_SHARE", "1"))
+"""Of their length, how long phases are: less only while the test itself is worked on."""
 WARM_UP_S, NORMAL_S, FROZEN_S, AFTER_S, OTHERS_S, OTHERS_AFTER_S = (
     2.0,
     15.0 * SHARE,
@@ -110,11 +111,15 @@ def stage(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 @dataclass(frozen=True)
 class Episode:
-    """One outage. Times are monotonic seconds: it lasted from `began_s` to `ended_s`, and was watched to `left_s`."""
+    """
+    One outage. Times are monotonic seconds: it lasted from `began_s` to `ended_s`; from `back_s` on, which is later for
+    what has to be started, everything is as before, and was watched to `left_s`.
+    """
 
     name: str
     began_s: float
     ended_s: float
+    back_s: float
     left_s: float
 
 
@@ -144,25 +149,40 @@ class Scene:
         try:
             await asyncio.sleep(lasts_s)
         finally:
+            ended_s = time.monotonic()
             await asyncio.to_thread(outage.end)
-        ended_s = time.monotonic()
+        back_s = time.monotonic()
         await asyncio.sleep(after_s)
-        return Episode(outage.name, began_s, ended_s, time.monotonic())
+        return Episode(outage.name, began_s, ended_s, back_s, time.monotonic())
 
     def p99_ms(self, begin_s: float, end_s: float) -> float:
         took_s = sorted(one.took_s for one in self.load.between(begin_s, end_s))
         return took_s[len(took_s) * 99 // 100] * 1000
 
-    def header_after_s(self, begin_s: float, end_s: float, *, is_there: bool) -> float:
-        """How long after `begin_s` the last request was sent whose answer did not say so."""
-        wanted = self.expected.header
-        others = [one for one in self.load.between(begin_s, end_s) if (wanted <= degraded(one)) is not is_there]
-        return max((one.due_at_s for one in others), default=begin_s) - begin_s
+    def header_after_s(self, episode: Episode) -> float:
+        """How long the outage had lasted when the last request was sent whose answer does not say so."""
+        begin_s = episode.began_s
+        silent = [
+            one for one in self.load.between(begin_s, episode.ended_s) if not self.expected.header <= degraded(one)
+        ]
+        return max((one.due_at_s for one in silent), default=begin_s) - begin_s
+
+    def header_gone_s(self, episode: Episode) -> float:
+        """How long the outage was over when a second began in which no answer says so any more."""
+        quiet_since_s = episode.back_s
+        for one in sorted(self.load.between(episode.back_s, episode.left_s), key=lambda one: one.due_at_s):
+            if one.due_at_s >= quiet_since_s + 1:
+                return quiet_since_s - episode.back_s
+            if self.expected.header & degraded(one):
+                quiet_since_s = one.due_at_s
+        return episode.left_s - episode.back_s
 
     def measure(self, measured: Measured) -> None:
         """Every value beside its threshold."""
         failed = [one.outcome for one in self.load.sent if one.outcome.status != 200 or not is_whole(one)]
         assert len(self.load.sent) > RATE_PER_S * (self.episodes[-1].left_s - self.normal[0]) * 0.99
+        if SHARE != 1:
+            measured.note(f"phases are {SHARE:g} of their length")
         measured(f"{self.name}: failed requests", len(failed), "== 0")
         for episode in self.episodes:
             self._measure_latency(episode, measured)
@@ -177,17 +197,17 @@ class Scene:
             measured.note(f"{self.name} {episode.name}: p99 above normal, ms {above_ms:.3g}")
 
     def _measure_sayings(self, episode: Episode, measured: Measured) -> None:
-        began_s, ended_s, left_s = episode.began_s, episode.ended_s, episode.left_s
-        case, metric_s = f"{self.name} {episode.name}", self.expected.metric_s
+        case, witness = f"{self.name} {episode.name}", self.witness
         if episode.name == "slow" and self.name in TAKEN_LATE:
-            measured(f"{case}: said to be up, s", self.witness.settled_after_s(began_s, left_s, is_down=False), "== 0")
+            measured(f"{case}: times said to be down", witness.times_down(episode.began_s, episode.left_s), "== 0")
             return
         if self.expected.header:
-            measured(f"{case}: header, s", self.header_after_s(began_s, ended_s, is_there=True), "<= 1")
-            measured(f"{case}: header gone, s", self.header_after_s(ended_s, left_s, is_there=False), "<= 3")
-        after_s = self.witness.settled_after_s
-        measured(f"{case}: metric and status, s", after_s(began_s, ended_s, is_down=True), f"<= {metric_s:g}")
-        measured(f"{case}: metric and status gone, s", after_s(ended_s, left_s, is_down=False), "<= 3")
+            measured(f"{case}: header, s", self.header_after_s(episode), "<= 1")
+            measured(f"{case}: header gone, s", self.header_gone_s(episode), "<= 3")
+        down_s = witness.settled_after_s(episode.began_s, episode.ended_s, is_down=True)
+        up_s = witness.settled_after_s(episode.back_s, episode.left_s, is_down=False)
+        measured(f"{case}: metric and status, s", down_s, f"<= {self.expected.metric_s}")
+        measured(f"{case}: metric and status gone, s", up_s, "<= 3")
 
 
 def degraded(one: Sent) -> set[str]:

@@ -54,11 +54,16 @@ class Witness:
             looking.cancel()
 
     def settled_after_s(self, begin_s: float, end_s: float, *, is_down: bool) -> float:
-        """From `begin_s` to the first look after which, until `end_s`, everybody always said so; infinite if never."""
+        """From `begin_s` to the first look after which, until `end_s`, everybody always said so; all of it if never."""
         looks = [look for look in self.looks if begin_s <= look.at_s < end_s]
         others = [number for number, look in enumerate(looks) if not look.says(is_down=is_down)]
         first = others[-1] + 1 if others else 0
-        return looks[first].at_s - begin_s if first < len(looks) else float("inf")
+        return (looks[first].at_s if first < len(looks) else end_s) - begin_s
+
+    def times_down(self, begin_s: float, end_s: float) -> int:
+        """Looks in that time that found anything said to be down."""
+        looks = [look for look in self.looks if begin_s <= look.at_s < end_s]
+        return sum(not look.says(is_down=False) for look in looks)
 
     async def _look(self, session: aiohttp.ClientSession) -> None:
         while True:
