@@ -276,7 +276,9 @@ class App:
             folder = stack.enter_context(locked_folder(self.settings.stores.data_dir / "edge"))
             tracer = parts[self._tracing]("edge")
             links = await self._edge_links(stack, parts, tracer)
-            context = EdgeContext(self.instance, self.clock, tracer, self.metrics, self.status.encode)
+            context = EdgeContext(
+                self.instance, self.clock, tracer, self.metrics, self.status.encode, self.dependencies
+            )
             edge = await stack.enter_async_context(
                 open_edge(settings=replace(self._edge_settings(), folder=folder), links=links, context=context)
             )

@@ -2,10 +2,13 @@
 A real OTLP receiver for tests and benchmarks: takes spans over gRPC, counts them and shows them as plain values.
 
 It can be frozen (takes calls, answers none), which is what a stuck collector looks like from outside.
+
+`python -m tests.otlp_collector PORT` is one in a process of its own, for tests that freeze or kill it for real.
 """
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -44,9 +47,11 @@ class CollectedSpan:
 
 
 class Collector(trace_service_pb2_grpc.TraceServiceServicer):
-    """A collector on a port that the system chose, as a context manager. Counts all, keeps at most `spans_max`."""
+    """
+    A collector as a context manager. Counts all spans, keeps at most `spans_max`. `port` 0: the system chooses one.
+    """
 
-    def __init__(self, *, spans_max: int = 100_000) -> None:
+    def __init__(self, *, spans_max: int = 100_000, port: int = 0) -> None:
         self.count = 0
         self._spans_max = spans_max
         self._spans: list[CollectedSpan] = []
@@ -55,7 +60,7 @@ class Collector(trace_service_pb2_grpc.TraceServiceServicer):
         self._running.set()
         self._server = grpc.server(ThreadPoolExecutor(max_workers=4))
         trace_service_pb2_grpc.add_TraceServiceServicer_to_server(self, self._server)
-        self.port = self._server.add_insecure_port("127.0.0.1:0")
+        self.port = self._server.add_insecure_port(f"127.0.0.1:{port}")
 
     @property
     def endpoint(self) -> str:
@@ -141,3 +146,9 @@ def _attributes(pairs: list[KeyValue]) -> dict[str, object]:
 def _value(value: AnyValue) -> object:
     kind = value.WhichOneof("value")
     return getattr(value, kind) if kind else None
+
+
+if __name__ == "__main__":
+    with Collector(spans_max=1, port=int(sys.argv[1])) as alone:
+        print(alone.port, flush=True)
+        threading.Event().wait()

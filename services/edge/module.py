@@ -47,6 +47,7 @@ from services.edge.upstream.proxies import ProxyRules
 from services.edge.upstream.tls import client_context
 from services.kit.clock import Clock
 from services.kit.errors import SettingsInvalid
+from services.kit.health import Dependencies
 from services.kit.identifiers import UlidSource
 from services.kit.names import MetricName
 from services.kit.rpc.link import QuietLinks
@@ -106,6 +107,8 @@ class EdgeContext:
     tracer: Tracer
     metrics: Metrics
     status: Callable[[], bytes]
+    dependencies: Dependencies | None = None
+    """Where the edge tells what it hears of the limiter's and the cache's stores; None: nowhere."""
 
 
 class Edge:
@@ -170,7 +173,12 @@ async def _open_parts(stack: AsyncExitStack, settings: EdgeSettings, links: Edge
     upstream = UpstreamClient(clock=context.clock, tls=tls, proxies=settings.proxies, bounds=settings.pool_bounds)
     await stack.enter_async_context(upstream)
     ledger = await stack.enter_async_context(_ledger(links, context, configuration))
-    answers = Answers(links=links.exchange, clock=context.clock, near_bytes_max=settings.near_bytes_max)
+    answers = Answers(
+        links=links.exchange,
+        clock=context.clock,
+        dependencies=context.dependencies,
+        near_bytes_max=settings.near_bytes_max,
+    )
     links.exchange.listen(answers)
     stack.callback(answers.close)
     return _Parts(
@@ -251,7 +259,9 @@ async def _spool(settings: EdgeSettings, links: EdgeLinks, context: EdgeContext)
 
 @asynccontextmanager
 async def _ledger(links: EdgeLinks, context: EdgeContext, configuration: Configuration) -> AsyncIterator[LeaseLedger]:
-    ledger = LeaseLedger(edge=context.instance, links=links.lease, clock=context.clock)
+    ledger = LeaseLedger(
+        edge=context.instance, links=links.lease, clock=context.clock, dependencies=context.dependencies
+    )
     links.lease.listen(ledger)
     configuration.subscribe(lambda snapshot: ledger.changed(_limits_of(snapshot)))
     async with asyncio.TaskGroup() as tasks:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from services.kit.errors import DependencyUnavailable
-from services.kit.health import Dependencies
+from services.kit.health import Dependencies, DependencyState
 
 Answer = TypeVar("Answer")
 
@@ -53,6 +53,7 @@ class Breaker:
         self._dependencies = dependencies
         self._timing = timing or BreakerTiming()
         self._reason = ""
+        self._told: DependencyState | None = None
         self._opened = asyncio.Event()
 
     @property
@@ -71,7 +72,7 @@ class Breaker:
             self.open(_reason(error))
             raise self._refusal() from error
         if not self._opened.is_set():
-            self._dependencies.report(self._name, "up")
+            self._tell("up")
         return answer
 
     def open(self, reason: str) -> None:
@@ -80,7 +81,7 @@ class Breaker:
             _log.warning("%s is out of reach: %s", self._name, reason)
         self._reason = reason
         self._opened.set()
-        self._dependencies.report(self._name, "down")
+        self._tell("down")
 
     async def run(self) -> None:
         """Probe while open, for as long as the caller's task lives."""
@@ -88,7 +89,7 @@ class Breaker:
             await self._opened.wait()
             if await self._is_reachable():
                 self._opened.clear()
-                self._dependencies.report(self._name, "up")
+                self._tell("up")
                 _log.info("%s is back", self._name)
             else:
                 await asyncio.sleep(self._timing.pause_s)
@@ -104,6 +105,12 @@ class Breaker:
             self._reason = error.message
             return False
         return True
+
+    def _tell(self, state: DependencyState) -> None:
+        """Only what is new: a call may come for every message."""
+        if state != self._told:
+            self._told = state
+            self._dependencies.report(self._name, state, by=self)
 
     def _refusal(self) -> DependencyUnavailable:
         return DependencyUnavailable(f"{self._name} is out of reach: {self._reason}", retry_after_s=1.0)

@@ -2,7 +2,10 @@
 Crowd: many requests at once from one process, over plain asyncio sockets.
 
 Returns status, headers and body of each, or the error instead. The number of open connections is the number of requests
-in flight; `rate_per_s` paces their starts.
+in flight.
+
+`OpenLoop` sends at a rate, whatever comes back: what a request took counts from when it was due, so a stall that
+holds up many requests is seen in each of them.
 """
 
 from __future__ import annotations
@@ -10,7 +13,8 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -100,3 +104,49 @@ async def a_few_at_a_time(requests: Iterable[Callable[[], Awaitable[Outcome]]], 
 
     await asyncio.gather(*(work() for _ in range(at_once)))
     return outcomes
+
+
+@dataclass
+class Sent:
+    """One request of an open loop. Times are monotonic seconds."""
+
+    due_at_s: float
+    ended_at_s: float
+    outcome: Outcome
+
+    @property
+    def took_s(self) -> float:
+        return self.ended_at_s - self.due_at_s
+
+
+class OpenLoop:
+    """Requests at a rate. `sent` holds those that have ended."""
+
+    def __init__(self, request: Callable[[], Awaitable[Outcome]], *, rate_per_s: float) -> None:
+        self.sent: list[Sent] = []
+        self._request = request
+        self._every_s = 1 / rate_per_s
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Sends while the block runs, and leaves when the last answer is there."""
+        is_over = asyncio.Event()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._send(tasks, is_over))
+            yield
+            is_over.set()
+
+    def between(self, begin_s: float, end_s: float) -> list[Sent]:
+        """Those that were due in that time."""
+        return [one for one in self.sent if begin_s <= one.due_at_s < end_s]
+
+    async def _send(self, tasks: asyncio.TaskGroup, is_over: asyncio.Event) -> None:
+        due_at_s = time.monotonic()
+        while not is_over.is_set():
+            due_at_s += self._every_s
+            await asyncio.sleep(due_at_s - time.monotonic())
+            tasks.create_task(self._one(due_at_s))
+
+    async def _one(self, due_at_s: float) -> None:
+        outcome = await self._request()
+        self.sent.append(Sent(due_at_s, time.monotonic(), outcome))

@@ -8,7 +8,7 @@ cluster. Both give the same handles, so the same tests run on both.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -144,6 +144,15 @@ class Together(Deployment):
         )
 
 
+Between = Callable[[str, int], int]
+"""Of a service's name and its port: the port at which the others are to reach it."""
+
+
+def nothing_between(name: str, port: int) -> int:
+    """They reach it itself."""
+    return port
+
+
 class Apart(Deployment):
     """One process per service and replica, around a Redis of its own."""
 
@@ -154,10 +163,12 @@ class Apart(Deployment):
         resources: str = DEFAULT_RESOURCES,
         environment: Mapping[str, str] | None = None,
         replicas: Mapping[str, int] | None = None,
+        between: Between = nothing_between,
     ) -> None:
         super().__init__(folder, resources=resources)
         (folder / "redis").mkdir()
         self.redis = RedisServer(folder / "redis")
+        self._between = between
         self._common = dict(environment or {})
         self._replicas = {"simulator": 1, "router": 1, "limiter": 1, "cache": 1, "analytics": 1, "edge": 1} | dict(
             replicas or {}
@@ -177,13 +188,14 @@ class Apart(Deployment):
     def _lay_out(self) -> None:
         simulator = f"127.0.0.1:{unused_port()}"
         self._add_replicas("simulator", {"NARROWS_SIMULATOR_ADDRESS": simulator})
+        redis = {"NARROWS_REDIS_URL": f"redis://127.0.0.1:{self._between('redis', self.redis.port)}/0"}
         addresses = {
             "NARROWS_ROUTER": self._add_services(
                 "router",
                 {"NARROWS_SIMULATOR": f"http://{simulator}", "NARROWS_RESOURCES": str(self.resources_file)},
             ),
-            "NARROWS_LIMITER": self._add_services("limiter", {"NARROWS_REDIS_URL": self.redis.url}),
-            "NARROWS_CACHE": self._add_services("cache", {"NARROWS_REDIS_URL": self.redis.url}),
+            "NARROWS_LIMITER": self._add_services("limiter", redis),
+            "NARROWS_CACHE": self._add_services("cache", redis),
         }
         admin = f"127.0.0.1:{unused_port()}"
         self.admin = f"http://{admin}"
@@ -197,9 +209,9 @@ class Apart(Deployment):
         """All replicas of one service; their gRPC addresses with commas."""
         addresses = []
         for index in range(self._replicas[target]):
-            address = f"127.0.0.1:{unused_port()}"
-            addresses.append(address)
-            self._add(target, index, {"NARROWS_RPC_ADDRESS": address, **environment})
+            port = unused_port()
+            addresses.append(f"127.0.0.1:{self._between(target, port)}")
+            self._add(target, index, {"NARROWS_RPC_ADDRESS": f"127.0.0.1:{port}", **environment})
         return ",".join(addresses)
 
     def _add_replicas(self, target: str, environment: Mapping[str, str]) -> None:

@@ -36,6 +36,7 @@ from services.edge.answers.near import NearCache
 from services.edge.answers.recall import Recall
 from services.edge.answers.runs import RunBuffers
 from services.kit.clock import Clock
+from services.kit.health import Dependencies, StoreBehind
 from services.kit.rpc.link import Link, Links
 
 LOOKUP_S_MAX = 0.1
@@ -50,13 +51,18 @@ _SHARED = (JoinChunk, JoinHead, JoinEnd)
 
 
 class Answers:
-    """The edge's side of `Exchange`: a `Listener` on its links, and a desk for recalls."""
+    """
+    The edge's side of `Exchange`: a `Listener` on its links, and a desk for recalls.
+
+    The cache's store is reported to `dependencies` as its replies tell it.
+    """
 
     def __init__(
         self,
         *,
         links: Links[CacheCall],
         clock: Clock,
+        dependencies: Dependencies | None = None,
         near_bytes_max: int = NEAR_BYTES_MAX,
         held_bytes_max: int = HELD_BYTES_MAX,
     ) -> None:
@@ -69,6 +75,8 @@ class Answers:
         """The answer under a key, if this edge has it."""
         self._calls = calls
         self._links = links
+        known = dependencies or Dependencies(clock=clock)
+        self._store = StoreBehind(service="cache", dependencies=known, clock=clock)
         self.under_way: dict[int, Recall] = {}
         self._lines: dict[Link[CacheCall], Line] = {}
         self._timer: asyncio.TimerHandle | None = None
@@ -116,6 +124,8 @@ class Answers:
         under_way = self.under_way
         for item in items:
             if isinstance(item, Fill):
+                if item.is_degraded or self._store.is_down:
+                    self._hear_of_store(item)
                 if (recall := under_way.get(item.call)) is not None:
                     recall.fill(item)
                 else:
@@ -145,6 +155,13 @@ class Answers:
             if isinstance(key, int):
                 self._give_up(key)
         self.look_after_soon()
+
+    def _hear_of_store(self, fill: Fill) -> None:
+        """Whether the cache could ask its store who fills."""
+        if fill.is_degraded:
+            self._store.down()
+        else:
+            self._store.up()
 
     def _give_back(self, link: Link[CacheCall], fill: Fill) -> None:
         """Nobody here fills: another edge's request may."""

@@ -109,7 +109,7 @@ class Asks:
             waited_s = now_s - ask.sent_at_s
             if waited_s < REPEAT_S:
                 return
-            if waited_s >= REPEAT_DOWN_S or not holding.is_store_down:
+            if waited_s >= REPEAT_DOWN_S or now_s >= holding.store_down_until_s:
                 yield holding, ask
 
     def _send(self, holding: Holding, ask: OpenAsk, now_s: float) -> None:

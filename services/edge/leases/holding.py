@@ -89,7 +89,6 @@ class Holding:
         "debt",
         "demand",
         "demand_since_s",
-        "is_store_down",
         "lease",
         "limit",
         "own",
@@ -97,6 +96,7 @@ class Holding:
         "refused_until_s",
         "remaining",
         "reset_at_s",
+        "store_down_until_s",
         "waiters",
     )
 
@@ -109,7 +109,8 @@ class Holding:
         self.debt = 0
         self.remaining = 0
         self.reset_at_s = self.refused_until_s = 0.0
-        self.is_store_down = False
+        self.store_down_until_s = 0.0
+        """Until then what a limiter said of its store is believed, and nobody waits to hear it again."""
         self.demand = 0
         self.demand_since_s = now_s - FIRST_DEMAND_S
         self.rate = 0.0

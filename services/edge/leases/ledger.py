@@ -43,11 +43,14 @@ from services.edge.leases.reports import Reports
 from services.edge.leases.values import Admitted, Decision, Refused, Source, Unavailable, parts
 from services.edge.leases.wheel import Wheel
 from services.kit.clock import Clock
+from services.kit.health import Dependencies, StoreBehind
 from services.kit.rpc.link import Link, Links
 
 TICK_S = 0.009
 """What changes is reported at the second tick from then, which must be within 20 ms (docs/leases.md)."""
 WAIT_S_MAX = 5.0
+STORE_DOWN_S = 1.0
+"""What a limiter said of its store is old after this, and the next request waits to hear it."""
 CONNECT_S_MAX = 1.0
 """Requests wait this long after the start for the first stream to the limiter, instead of finding it out of reach."""
 DRAIN_S_MAX = 1.0
@@ -66,11 +69,18 @@ class LeaseLedger:
     """
     All leases of one edge. A `Listener` of the conversation whose `links` it is given.
 
-    `edge` names this instance and must never have been used before: leases of a former life are not this one's.
+    `edge` names this instance and must never have been used before: leases of a former life are not this one's. The
+    limiter's store is reported to `dependencies` as its answers tell it.
     """
 
     def __init__(
-        self, *, edge: str, links: Links[LeaseRequest], clock: Clock, holdings_max: int = HOLDINGS_MAX
+        self,
+        *,
+        edge: str,
+        links: Links[LeaseRequest],
+        clock: Clock,
+        dependencies: Dependencies | None = None,
+        holdings_max: int = HOLDINGS_MAX,
     ) -> None:
         self._edge = edge
         self._links = links
@@ -81,6 +91,8 @@ class LeaseLedger:
         self._holdings: dict[Bucket, Holding] = {}
         self._confirmed: list[Admitted] = []
         self._reports = Reports()
+        known = dependencies or Dependencies(clock=clock)
+        self._store = StoreBehind(service="limiter", dependencies=known, clock=clock)
         self._asks = Asks(edge=edge, links=links, reports=self._reports)
         self._wheel = Wheel()
         self._edges = 1
@@ -265,7 +277,7 @@ class LeaseLedger:
         """A stream stands: say again what is open. Its limiter's store may be there."""
         now_s = self._connects_until_s = self._boottime_s()
         for holding in self._holdings.values():
-            holding.is_store_down = False
+            holding.store_down_until_s = 0.0
         self._asks.opened(now_s)
 
     def received(self, link: Link[LeaseRequest], items: Sequence[LeaseAnswer]) -> None:
@@ -310,7 +322,8 @@ class LeaseLedger:
         match answer:
             case StoreDown():
                 if not self._asks.store_down(holding, ask, now_s):
-                    holding.is_store_down = True
+                    holding.store_down_until_s = now_s + STORE_DOWN_S
+                    self._store.down()
                     self._note_all(holding.give_up("the limiter's store is out of reach"))
                 return
             case Grant():
@@ -326,7 +339,9 @@ class LeaseLedger:
                 return
             case _:
                 assert_never(answer)
-        holding.is_store_down = False
+        holding.store_down_until_s = 0.0
+        if self._store.is_down:
+            self._store.up()
 
     def _take_grant(self, holding: Holding, ask: OpenAsk, grant: Grant, now_s: float) -> None:
         self._end_lease(holding)
@@ -465,10 +480,11 @@ class LeaseLedger:
                 link.send(report, key=lease_key(report))
 
     def _out_of_reach(self, holding: Holding, now_s: float) -> Unavailable | None:
-        if holding.is_store_down:
+        is_store_down = now_s < holding.store_down_until_s
+        if is_store_down:
             self._ask(holding, now_s)
         is_unlinked = self._links.any() is None and now_s >= self._connects_until_s
-        return Unavailable(_OUT_OF_REACH) if holding.is_store_down or self._is_draining or is_unlinked else None
+        return Unavailable(_OUT_OF_REACH) if is_store_down or self._is_draining or is_unlinked else None
 
     def _give_up(self, reason: str) -> None:
         for holding in self._asks.holdings():

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import Generic
 
 from services.kit.clock import Clock
-from services.kit.health import Dependencies
+from services.kit.health import Dependencies, DependencyState
 from services.kit.names import MetricName
 from services.kit.rpc.backoff import Backoff
 from services.kit.rpc.bounds import DEFAULT_BOUNDS, Bounds
@@ -255,7 +255,8 @@ class Replicas(Generic[Out, In]):
         is_up = any(link.is_up for link in self._ranked)
         self._is_seen = self._is_seen or is_up
         if self._is_seen:
-            self._caller.dependencies.report(self._conversation.dependency, "up" if is_up else "down")
+            state: DependencyState = "up" if is_up else "down"
+            self._caller.dependencies.report(self._conversation.dependency, state, by=self)
 
     def _tried_in_vain(self) -> None:
         self._is_seen = True

@@ -29,8 +29,11 @@ from services.kit.rpc.faults import error_of
 from services.kit.rpc.link import Conversation, In, Out
 from services.kit.telemetry.tracing import NoTracer, Span, Tracer
 
-CONNECT_S_MAX = 1.0
-"""For a replica to accept the stream; a frozen one accepts connections, but no streams."""
+CONNECT_S_MAX = 2.0
+"""
+For a replica to accept the stream; a frozen one accepts connections, but no streams. Over TLS it takes three trips
+there and back, so one whose every word is 300 ms late is still reached.
+"""
 
 SPAN_LINKS_MAX = 128
 

@@ -68,6 +68,8 @@ class Bounds:
     batch_every_s: float = 1.0
     export_timeout_s: float = 5.0
     """For one batch, the exporter's own retries included."""
+    patience_s: float = 2.0
+    """After so long without an answer the collector is said to be down, though the batch may still be taken."""
     flush_s: float = 2.0
     """What stopping waits for the last spans."""
 
@@ -118,7 +120,8 @@ class Tracing:
         self._sampling = sampling
         self._process = process
         self._random_bits = random_bits or random.Random().getrandbits
-        self._exporter = _Exporter(destination, dependencies, timeout_s=bounds.export_timeout_s)
+        news = CollectorNews(endpoint=destination.endpoint, dependencies=dependencies, patience_s=bounds.patience_s)
+        self._exporter = _Exporter(destination, news, timeout_s=bounds.export_timeout_s)
         self._processor = _BoundedProcessor(self._exporter, bounds)
         metrics.counter(MetricName.SPANS).watch(self._counts)
 
@@ -247,42 +250,83 @@ class _Ids(IdGenerator):
 
 
 class _Exporter(SpanExporter):
-    """Sends batches, counts them, and tells what it saw of the collector. Called from the processor's thread."""
+    """
+    Sends batches and counts them. Called from the processor's thread; what it sees of the collector goes to `news`.
 
-    def __init__(self, destination: Destination, dependencies: Dependencies, *, timeout_s: float) -> None:
-        self._otlp = OTLPSpanExporter(
-            endpoint=destination.endpoint,
-            headers=destination.headers or None,
-            timeout=timeout_s,
-            channel_options=(("grpc.enable_http_proxy", 0),),  # type: ignore[arg-type]  # annotated as text; gRPC wants a number
-        )
-        self._endpoint = destination.endpoint
-        self._dependencies = dependencies
-        self._state: DependencyState | None = None
+    A batch that failed was the last one on its channel: one to a host that is gone would be trusted for minutes.
+    """
+
+    def __init__(self, destination: Destination, news: CollectorNews, *, timeout_s: float) -> None:
+        self._destination = destination
+        self._timeout_s = timeout_s
+        self._news = news
+        self._otlp = self._open()
         self.loop: asyncio.AbstractEventLoop | None = None
         self.exported = 0
         self.dropped = 0
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        self._tell(self._news.asked)
         result = self._otlp.export(spans)
         if result is SpanExportResult.SUCCESS:
             self.exported += len(spans)
-            self._tell("up")
+            self._tell(self._news.answered)
         else:
             self.dropped += len(spans)
-            self._tell("down")
+            self._tell(self._news.failed)
+            self._otlp.shutdown()
+            self._otlp = self._open()
         return result
 
     def shutdown(self) -> None:
         self._otlp.shutdown()
 
-    def _tell(self, state: DependencyState) -> None:
-        if self.loop is not None and state != self._state:
-            self._state = state
-            with suppress(RuntimeError):  # the loop has ended; nobody asks any more
-                self.loop.call_soon_threadsafe(self._told, state)
+    def _open(self) -> OTLPSpanExporter:
+        return OTLPSpanExporter(
+            endpoint=self._destination.endpoint,
+            headers=self._destination.headers or None,
+            timeout=self._timeout_s,
+            channel_options=(("grpc.enable_http_proxy", 0),),  # type: ignore[arg-type]  # annotated as text; gRPC wants a number
+        )
 
-    def _told(self, state: DependencyState) -> None:
+    def _tell(self, news: Callable[[], None]) -> None:
+        if self.loop is not None:
+            with suppress(RuntimeError):  # the loop has ended; nobody asks any more
+                self.loop.call_soon_threadsafe(news)
+
+
+class CollectorNews:
+    """What is known of the collector, on the loop. One that has not taken a batch after a while is down already."""
+
+    def __init__(self, *, endpoint: str, dependencies: Dependencies, patience_s: float) -> None:
+        self._endpoint = endpoint
+        self._dependencies = dependencies
+        self._patience_s = patience_s
+        self._state: DependencyState | None = None
+        self._impatient: asyncio.TimerHandle | None = None
+
+    def asked(self) -> None:
+        """A batch has left."""
+        self._impatient = asyncio.get_running_loop().call_later(self._patience_s, self._report, "down")
+
+    def answered(self) -> None:
+        """It was taken."""
+        self._end("up")
+
+    def failed(self) -> None:
+        """It was not, however often it was tried."""
+        self._end("down")
+
+    def _end(self, state: DependencyState) -> None:
+        if self._impatient is not None:
+            self._impatient.cancel()
+            self._impatient = None
+        self._report(state)
+
+    def _report(self, state: DependencyState) -> None:
+        if state == self._state:
+            return
+        self._state = state
         self._dependencies.report(COLLECTOR, state)
         if state == "down":
             _log.warning("the collector at %s does not take spans: they are dropped until it does", self._endpoint)

@@ -158,6 +158,43 @@ async def test_a_collector_that_is_down_costs_spans_and_is_told(caplog: pytest.L
     assert [record.name for record in caplog.records] == ["services.kit.telemetry.otlp"]
 
 
+async def test_a_collector_that_keeps_a_batch_waiting_is_down_until_it_takes_it(collector: Collector) -> None:
+    collector.freeze()
+    traced = Traced(batch_every_s=0.01, patience_s=0.05)
+    async with traced.tracing(collector.endpoint) as tracing, asyncio.timeout(10):
+        span = tracing.tracer("edge").start("edge.request")
+        assert span is not None
+        span.end()
+        while not traced.dependencies.is_down("collector"):
+            await asyncio.sleep(0.01)
+        collector.thaw()
+        while traced.dependencies.is_down("collector"):
+            await asyncio.sleep(0.01)
+
+    assert (traced.counted("exported"), traced.counted("dropped")) == (1, 0)
+
+
+async def test_a_collector_that_comes_back_is_found_again() -> None:
+    port = unused_port()
+    traced = Traced(export_timeout_s=0.3, batch_every_s=0.01)
+    async with traced.tracing(f"http://127.0.0.1:{port}") as tracing, asyncio.timeout(10):
+        tracer = tracing.tracer("edge")
+        while traced.counted("dropped") < 5:
+            span = tracer.start("edge.request")
+            assert span is not None
+            span.end()
+            await asyncio.sleep(0.05)
+        with Collector(port=port):
+            began_s = time.monotonic()
+            while traced.dependencies.is_down("collector"):
+                span = tracer.start("edge.request")
+                assert span is not None
+                span.end()
+                await asyncio.sleep(0.05)
+
+            assert time.monotonic() - began_s < 3
+
+
 async def test_a_collector_that_takes_spans_is_shown_as_up(collector: Collector) -> None:
     traced = Traced()
     async with traced.tracing(collector.endpoint) as tracing:

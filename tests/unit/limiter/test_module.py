@@ -19,6 +19,7 @@ from services.kit.telemetry.tracing import NoTracer
 from services.limiter.module import open_limiter
 from services.limiter.service import LimiterService
 from tests.harness.processes import unused_port
+from tests.harness.wires import Wires
 from tests.redis_server import RedisServer
 
 BUCKET = Bucket("local", "main", "calls", "fixed", 86_400)
@@ -131,6 +132,27 @@ async def test_a_frozen_redis_is_told_within_its_timeout_and_then_at_once(
 
     assert took_s[0] < 0.35
     assert max(took_s[1:]) < 0.05
+
+
+async def test_a_redis_that_answers_late_is_down_until_it_does_not(server: RedisServer) -> None:
+    dependencies = Dependencies(clock=CLOCK)
+    with Wires() as wires:
+        url = f"redis://127.0.0.1:{wires.lay('redis', server.port)}/0"
+        async with limiter(url, dependencies) as service:
+            await ask(service, 1)
+            wires.delay("redis", 0.3)
+            late = await ask(service, 2)
+            await asyncio.sleep(1.0)
+            later = await ask(service, 3)
+            was_down = dependencies.is_down("redis")
+            wires.delay("redis", 0)
+            after = await granted_again(service, 4)
+
+    assert isinstance(late, StoreDown)
+    assert isinstance(later, StoreDown)
+    assert was_down
+    assert after.units == 2
+    assert not dependencies.is_down("redis")
 
 
 async def test_after_a_freeze_answers_are_those_to_the_questions_asked(

@@ -31,6 +31,7 @@ from services.edge.answers.answers import LOOKUP_S_MAX, Answers
 from services.edge.answers.held import BEHIND_BYTES_MIN
 from services.edge.answers.line import WAITING_BYTES_MAX
 from services.edge.answers.recall import CHUNK_BYTES_MAX, UNSAID_S_MAX, Recall
+from services.kit.health import Dependencies
 from tests.fakes.clock import FakeClock
 
 KEY = b"k" * 32
@@ -87,7 +88,13 @@ class Desk:
     def __init__(self) -> None:
         self.link = ScriptedLink()
         self.clock = FakeClock()
-        self.answers = Answers(links=self.link, clock=self.clock, held_bytes_max=4 * BEHIND_BYTES_MIN)
+        self.dependencies = Dependencies(clock=self.clock)
+        self.answers = Answers(
+            links=self.link,
+            clock=self.clock,
+            dependencies=self.dependencies,
+            held_bytes_max=4 * BEHIND_BYTES_MIN,
+        )
 
     def break_open(self) -> None:
         self.link.is_up = False
@@ -139,6 +146,15 @@ async def test_without_a_replica_a_request_goes_on_at_once(desk: Desk) -> None:
 
     assert await recall.first == Miss(recall.call, is_degraded=True)
     assert desk.answers.recalls == 0
+
+
+async def test_a_cache_without_its_store_is_down_and_up_again_when_it_has_it(desk: Desk) -> None:
+    begin(desk, lambda call: Fill(call, is_degraded=True))
+    assert desk.dependencies.is_down("cache")
+
+    desk.clock.advance(1)
+    begin(desk, Fill)
+    assert not desk.dependencies.is_down("cache")
 
 
 async def test_a_question_that_is_not_answered_in_time_is_a_degraded_miss(desk: Desk) -> None:

@@ -23,6 +23,7 @@ from services.contracts.limiter.values import (
 )
 from services.edge.leases.ledger import LeaseLedger
 from services.edge.leases.values import Admitted, Decision, Refused
+from services.kit.health import Dependencies
 from tests.fakes.clock import FakeClock
 
 BUCKET = Bucket("local", "main", "calls", "fixed", 60)
@@ -64,7 +65,10 @@ class Desk:
         self.sent: list[LeaseRequest] = []
         self.a, self.b = DeskLink("a", self.sent), DeskLink("b", self.sent)
         self.a.is_up = self.b.is_up = is_up
-        self.ledger = LeaseLedger(edge="edge", links=self, clock=self.clock, holdings_max=holdings_max)
+        self.dependencies = Dependencies(clock=self.clock)
+        self.ledger = LeaseLedger(
+            edge="edge", links=self, clock=self.clock, dependencies=self.dependencies, holdings_max=holdings_max
+        )
         if is_up:
             self.ledger.opened(self.a)
 

@@ -286,6 +286,28 @@ async def test_requests_that_wait_are_asked_for_again_under_a_changed_limit(desk
     assert (desk.asks[-1].sequence, desk.asks[-1].limit) == (2, 50)
 
 
+async def test_while_the_limiters_store_is_down_nobody_waits_and_the_limiter_is_down(desk: Desk) -> None:
+    request = await desk.waits()
+    desk.store_down()
+    desk.store_down()
+
+    assert await outcomes([request]) == ["Unavailable"]
+    assert isinstance(await desk.wait(), Unavailable)
+    assert desk.dependencies.is_down("limiter")
+
+
+async def test_what_was_said_of_the_limiters_store_is_not_believed_for_long(desk: Desk) -> None:
+    await desk.waits()
+    desk.store_down()
+    desk.store_down()
+    desk.pass_time(30)
+    request = await desk.waits()
+
+    desk.grant(5)
+    assert await outcomes([request]) == ["Admitted"]
+    assert not desk.dependencies.is_down("limiter")
+
+
 async def test_stopping_gives_everything_back_and_waits_for_the_limiter_to_know(desk: Desk) -> None:
     desk.ledger.confirm(await desk.with_lease(5))
     draining = asyncio.create_task(desk.ledger.drain())
