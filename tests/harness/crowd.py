@@ -17,7 +17,9 @@ from urllib.parse import urlsplit
 
 @dataclass
 class Outcome:
-    """What one request got. `status` 0: no answer; `error` says why."""
+    """
+    What one request got. `status` 0: no whole answer; `error` says why, and `headers` and `body` are what came of it.
+    """
 
     status: int
     headers: dict[str, str] = field(default_factory=dict)
@@ -31,20 +33,27 @@ class Outcome:
 
 
 async def ask(
-    url: str, document: object, headers: Mapping[str, str] | None = None, *, timeout_s: float = 60
+    url: str,
+    document: object,
+    headers: Mapping[str, str] | None = None,
+    *,
+    timeout_s: float = 60,
+    outcome: Outcome | None = None,
 ) -> Outcome:
-    """POST a JSON document on a connection of its own."""
+    """POST a JSON document on a connection of its own. `outcome` is filled as the answer comes, for who looks on."""
+    outcome = outcome or Outcome(0)
     started_s = time.monotonic()
     try:
         async with asyncio.timeout(timeout_s):
-            outcome = await _ask(url, json.dumps(document).encode(), headers or {})
+            outcome.status = await _ask(url, json.dumps(document).encode(), headers or {}, outcome)
     except (OSError, TimeoutError, asyncio.IncompleteReadError, ValueError) as error:
-        outcome = Outcome(0, error=f"{type(error).__name__}: {error}")
+        outcome.error = f"{type(error).__name__}: {error}"
     outcome.took_s = time.monotonic() - started_s
     return outcome
 
 
-async def _ask(url: str, body: bytes, headers: Mapping[str, str]) -> Outcome:
+async def _ask(url: str, body: bytes, headers: Mapping[str, str], outcome: Outcome) -> int:
+    """The status of an answer that is whole."""
     parts = urlsplit(url)
     reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
     try:
@@ -53,25 +62,29 @@ async def _ask(url: str, body: bytes, headers: Mapping[str, str]) -> Outcome:
         lines += [f"{name}: {value}" for name, value in headers.items()]
         writer.write(("\r\n".join(lines) + "\r\n\r\n").encode() + body)
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-        answered = {
+        outcome.headers = {
             name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:] if line)
         }
-        outcome = Outcome(int(head[0].split()[1]), answered)
-        outcome.body = await _body(reader, answered)
-        return outcome
+        await _read_body(reader, outcome)
+        return int(head[0].split()[1])
     finally:
         writer.close()
 
 
-async def _body(reader: asyncio.StreamReader, headers: Mapping[str, str]) -> bytes:
-    if headers.get("transfer-encoding") == "chunked":
-        pieces = []
+async def _read_body(reader: asyncio.StreamReader, outcome: Outcome) -> None:
+    if outcome.headers.get("transfer-encoding") == "chunked":
         while size := int((await reader.readuntil(b"\r\n")).split(b";")[0], 16):
-            pieces.append(await reader.readexactly(size))
+            outcome.body += await reader.readexactly(size)
             await reader.readexactly(2)
         await reader.readuntil(b"\r\n")
-        return b"".join(pieces)
-    return await reader.readexactly(int(headers.get("content-length", 0)))
+        return
+    left = int(outcome.headers.get("content-length", 0))
+    while left:
+        piece = await reader.read(left)
+        if not piece:
+            raise asyncio.IncompleteReadError(outcome.body, None)
+        outcome.body += piece
+        left -= len(piece)
 
 
 async def all_at_once(requests: Iterable[Callable[[], Awaitable[Outcome]]]) -> list[Outcome]:
