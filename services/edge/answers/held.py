@@ -3,9 +3,9 @@ What a recall holds: a filler's own copy of the answer, or what a joiner has not
 
 All together they keep to the edge's budget. A filler's copy keeps to the gateway's `maxEntryBytes` as well; one that
 outgrows a bound is let go, and its answer is not in the near cache. Nobody waits for a joiner, because others get the
-same bytes: one that reads slowly may fall behind by `maxEntryBytes`, or by a part of what the budget has left if that is
-more, and is cut off beyond it. A filler's chunks are counted when they are said, so at most 16 KiB of each answer are not
-counted yet. Hazard: what is held is given back to the budget exactly once.
+same bytes: one that reads slowly may fall behind by `maxEntryBytes`, or by a part of what the budget has left if that
+is more, and is cut off beyond it. A filler's chunks are counted when they are said, so at most 16 KiB of each answer
+are not counted yet. Hazard: what is held is given back to the budget exactly once.
 """
 
 from __future__ import annotations

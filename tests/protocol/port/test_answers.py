@@ -349,51 +349,6 @@ async def test_joiners_get_bytes_as_they_come_though_the_filler_does_not_read(se
     assert answer.body == piece * 150
 
 
-async def test_a_joiner_that_reads_slowly_gets_all_of_an_answer_too_large_to_keep(
-    serve: Serve, provider: Provider
-) -> None:
-    edge = await serve("  cache: {{ttlS: 300}}\n  timeouts: {{idleMs: 30000}}")
-    piece, said = b'data: {"choices":[{"delta":{"content":"%b"}}]}\n\n' % (b"x" * 100_000), asyncio.Event()
-
-    async def turn(visit: Visit, received: Received) -> None:
-        await until(lambda: edge.edge.port.in_flight == 2)
-        await asyncio.sleep(0.05)
-        await visit.send(stream(*[piece] * 120))
-        said.set()
-
-    provider.turn = turn
-    filler, joiner = await edge.connect(), await edge.connect()
-    filling = asyncio.create_task(filler.ask(post(CHAT, STREAM)))
-    await until(lambda: len(provider.received) == 1)
-    await joiner.send(post(CHAT, STREAM))
-    joiner.writer.transport.pause_reading()  # type: ignore[attr-defined]  # a socket's transport can
-    await said.wait()
-    await filling
-    joiner.writer.transport.resume_reading()  # type: ignore[attr-defined]  # as above
-    answer = await joiner.answer()
-
-    assert answer.get("cf-aig-cache-status") == "COALESCED"
-    assert answer.is_whole
-    assert answer.body == piece * 120
-
-
-async def test_an_answer_too_long_to_follow_is_fetched_for_each(serve: Serve, provider: Provider) -> None:
-    edge = await serve("  cache: {{ttlS: 300}}\n  timeouts: {{idleMs: 30000}}")
-    body = bytes(17 * 1024 * 1024)
-
-    async def turn(visit: Visit, received: Received) -> None:
-        await until(lambda: edge.edge.port.in_flight == 2)
-        await visit.send(ok(body))
-
-    provider.turn = turn
-    clients = [await edge.connect(), await edge.connect()]
-
-    answers = await asyncio.gather(*[client.ask(post(CHAT, STREAM)) for client in clients])
-
-    assert [answer.get("cf-aig-cache-status") for answer in answers] == ["MISS", "MISS"]
-    assert all(answer.body == body for answer in answers)
-
-
 async def test_a_fill_goes_on_for_joiners_when_the_filler_vanishes(serve: Serve, provider: Provider) -> None:
     edge = await serve("  cache: {{ttlS: 300}}")
     go_on = asyncio.Event()
