@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
 import pytest
 
 from tests.protocol.port.conftest import Serve, gateway_document
-from tests.protocol.port.edges import until
+from tests.protocol.port.edges import RunningEdge, until
 from tests.protocol.port.provider import JSON_OK, Provider, stream
 from tests.protocol.port.raw import post
 from tests.protocol.upstream.scripted import Received, Visit, ok
@@ -114,4 +115,73 @@ async def test_an_answer_that_may_not_be_kept_is_handed_over_once(serve: Serve, 
     answers = await asyncio.gather(*[client.ask(post(CHAT, STREAM)) for client in clients])
 
     assert sorted(answer.status for answer in answers) == [200, 200, 200, 200, 500]
+    assert len(provider.received) == 2
+
+
+LATE = b"cf-aig-request-timeout: 200"
+
+
+async def late(edge: RunningEdge, provider: Provider, *headers: bytes) -> tuple[int, bytes, list[int]]:
+    """What a joiner gets that is in more of a hurry than the filler; and the calls, once the filler was answered."""
+    go_on = asyncio.Event()
+
+    async def turn(visit: Visit, received: Received) -> None:
+        if len(provider.received) == 1:
+            await go_on.wait()
+        await visit.send(JSON_OK)
+
+    provider.turn = turn
+    filler, joiner = await edge.connect(), await edge.connect()
+    filling = asyncio.create_task(filler.ask(post(CHAT, STREAM)))
+    await until(lambda: len(provider.received) == 1)
+    answer = await joiner.ask(post(CHAT, STREAM, LATE, *headers))
+    go_on.set()
+    row = await edge.row(answer.get("cf-aig-log-id"))
+    return answer.status, answer.body, [(await filling).status, len(provider.received), row.attempts]
+
+
+async def test_a_joiner_in_a_hurry_waits_no_longer_than_it_would_for_a_provider(
+    serve: Serve, provider: Provider
+) -> None:
+    edge = await serve(CACHED)
+
+    status, _, others = await late(edge, provider)
+
+    assert status == 504
+    assert others == [200, 1, 0]
+
+
+async def test_a_joiner_in_a_hurry_that_may_try_again_does(serve: Serve, provider: Provider) -> None:
+    edge = await serve(CACHED)
+
+    status, body, others = await late(edge, provider, b"cf-aig-max-attempts: 2")
+
+    assert (status, body) == (200, b'{"ok":1}')
+    assert others == [200, 2, 1]
+
+
+async def test_a_joiner_in_a_hurry_falls_over_to_the_next_step(serve: Serve, provider: Provider) -> None:
+    edge, go_on = await serve(CACHED), asyncio.Event()
+    query = {"model": "m", "messages": []}
+    steps = [
+        {"provider": "openai", "endpoint": "chat/completions", "query": query, "config": {"requestTimeout": 200}},
+        {"provider": "anthropic", "endpoint": "v1/messages", "query": query},
+    ]
+    patient = [{**steps[0], "config": {}}]
+
+    async def turn(visit: Visit, received: Received) -> None:
+        if b"/v1/messages" not in received.head:
+            await go_on.wait()
+        await visit.send(JSON_OK)
+
+    provider.turn = turn
+    filler, joiner = await edge.connect(), await edge.connect()
+    filling = asyncio.create_task(filler.ask(post("/v1/local/main", json.dumps(patient).encode())))
+    await until(lambda: len(provider.received) == 1)
+
+    answer = await joiner.ask(post("/v1/local/main", json.dumps(steps).encode()))
+    go_on.set()
+    await filling
+
+    assert (answer.status, answer.get("cf-aig-step")) == (200, "1")
     assert len(provider.received) == 2
