@@ -23,9 +23,13 @@ class Outcome:
 
     status: int
     headers: dict[str, str] = field(default_factory=dict)
-    body: bytes = b""
+    pieces: list[bytes] = field(default_factory=list)
     error: str = ""
     took_s: float = 0.0
+
+    @property
+    def body(self) -> bytes:
+        return b"".join(self.pieces)
 
     @property
     def log_id(self) -> str:
@@ -74,7 +78,7 @@ async def _ask(url: str, body: bytes, headers: Mapping[str, str], outcome: Outco
 async def _read_body(reader: asyncio.StreamReader, outcome: Outcome) -> None:
     if outcome.headers.get("transfer-encoding") == "chunked":
         while size := int((await reader.readuntil(b"\r\n")).split(b";")[0], 16):
-            outcome.body += await reader.readexactly(size)
+            outcome.pieces.append(await reader.readexactly(size))
             await reader.readexactly(2)
         await reader.readuntil(b"\r\n")
         return
@@ -83,7 +87,7 @@ async def _read_body(reader: asyncio.StreamReader, outcome: Outcome) -> None:
         piece = await reader.read(left)
         if not piece:
             raise asyncio.IncompleteReadError(outcome.body, None)
-        outcome.body += piece
+        outcome.pieces.append(piece)
         left -= len(piece)
 
 

@@ -127,6 +127,9 @@ class Attempter:
                 return
             else:
                 given.abort()
+            if step is exchange.received.plan[0] and exchange.recalled.recall is not None:
+                # What others wait for is this step's answer: one of them may fetch it.
+                exchange.recalled.recall.end("failed")
         assert failure is not None
         raise failure
 

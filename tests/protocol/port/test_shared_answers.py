@@ -185,3 +185,33 @@ async def test_a_joiner_in_a_hurry_falls_over_to_the_next_step(serve: Serve, pro
 
     assert (answer.status, answer.get("cf-aig-step")) == (200, "1")
     assert len(provider.received) == 2
+
+
+async def test_a_filler_that_falls_over_to_another_step_hands_over_at_once(serve: Serve, provider: Provider) -> None:
+    edge, go_on = await serve(CACHED), asyncio.Event()
+    query = {"model": "m", "messages": []}
+    steps = [
+        {"provider": "openai", "endpoint": "chat/completions", "query": query},
+        {"provider": "anthropic", "endpoint": "v1/messages", "query": query},
+    ]
+
+    async def turn(visit: Visit, received: Received) -> None:
+        if len(provider.received) == 1:
+            await until(lambda: edge.edge.port.in_flight == 2)
+            await asyncio.sleep(0.05)
+            await visit.send(b"HTTP/1.1 500 Oops\r\nContent-Length: 2\r\n\r\n{}")
+        elif b"/v1/messages" in received.head:
+            await go_on.wait()
+        await visit.send(JSON_OK)
+
+    provider.turn = turn
+    filler, joiner = await edge.connect(), await edge.connect()
+    filling = asyncio.create_task(filler.ask(post("/v1/local/main", json.dumps(steps).encode())))
+    await until(lambda: len(provider.received) == 1)
+
+    async with asyncio.timeout(1):
+        answer = await joiner.ask(post("/v1/local/main", json.dumps(steps[:1]).encode()))
+    go_on.set()
+
+    assert (answer.status, answer.get("cf-aig-step")) == (200, "0")
+    assert (await filling).get("cf-aig-step") == "1"
