@@ -13,7 +13,7 @@ import pytest
 
 from services.cache.store.memory import MemoryAnswerStore
 from services.contracts.cache.conversation import EXCHANGE
-from services.contracts.cache.values import Hit, Join, JoinChunk, JoinEnd, JoinHead, Miss
+from services.contracts.cache.values import Fill, Hit, Join, JoinChunk, JoinEnd, JoinHead, Miss
 from services.edge.answers.recall import Recall
 from services.kit.clock import SystemClock
 from services.kit.rpc.server import RpcServer
@@ -174,6 +174,22 @@ async def test_when_a_replica_is_killed_nobody_waits_for_it(process: ReplicaProc
     assert isinstance(after, Miss)
     assert took_s < 1
     assert edge.answers.near(KEY) is not None
+
+
+async def test_an_edge_that_was_held_up_itself_still_hears_what_was_said_in_time(
+    process: ReplicaProcess, stack: AsyncExitStack
+) -> None:
+    edge = await stack.enter_async_context(edge_over_grpc(process.address))
+    firsts = []
+
+    for number in range(3):
+        recall = edge.recall(bytes([number]) * 32)
+        await asyncio.sleep(0.001)
+        time.sleep(0.2)
+        firsts.append(await recall.first)
+        recall.leave()
+
+    assert [type(first) for first in firsts] == [Fill] * 3
 
 
 async def test_a_replica_that_pauses_costs_a_request_a_tenth_of_a_second_and_breaks_no_answer(
