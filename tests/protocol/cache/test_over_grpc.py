@@ -154,6 +154,25 @@ async def test_when_an_edge_is_gone_its_fill_goes_to_one_who_waits(stack: AsyncE
     assert set(answers) == {b'{"answer":"yes"}'}
 
 
+async def test_a_silent_filler_is_doubted_by_one_at_the_other_edge(stack: AsyncExitStack) -> None:
+    site, provider = Site(stack), Provider()
+    for _ in range(2):
+        await site.add_replica()
+    silent, other = await site.edge(), await site.edge()
+    filler = silent.recall()
+    await filler.first
+    waiting = [asyncio.create_task(ask(edge.recall(), provider)) for edge in (silent, other) for _ in range(5)]
+
+    began_s = time.monotonic()
+    answers = await asyncio.gather(*waiting)
+    took_s = time.monotonic() - began_s
+    filler.leave()
+
+    assert provider.calls == 1
+    assert set(answers) == {b'{"answer":"yes"}'}
+    assert 1.9 < took_s < 3
+
+
 async def test_when_a_replica_is_killed_nobody_waits_for_it(process: ReplicaProcess, stack: AsyncExitStack) -> None:
     edge = await stack.enter_async_context(edge_over_grpc(process.address))
     filler, follower = await _filler_and_follower(edge)
