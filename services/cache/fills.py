@@ -14,7 +14,7 @@ store, but slower attempts at the same answer may still have followers; they go 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Literal, Protocol
 
 from services.cache.attempt import Attempt
@@ -197,6 +197,20 @@ class Fills:
         fill.waiting.pop(caller, None)
         self._tell_fillers(fill)
 
+    def leave_together(self, callers: Iterable[Caller]) -> None:
+        """
+        These are over at once, as when their edge is lost. Fillers go last, so that none hands over to another of them.
+        """
+        fillers: list[Caller] = []
+        for caller in callers:
+            _, attempt = self._roles.get(caller, _NO_ROLE)
+            if attempt is not None and attempt.filler is caller:
+                fillers.append(caller)
+            else:
+                self.leave(caller)
+        for caller in fillers:
+            self.leave(caller)
+
     def tick(self) -> None:
         """Time has passed: see whose filler is silent or gone."""
         now_s = self._monotonic_s()
@@ -208,7 +222,7 @@ class Fills:
                     self.end(attempt.filler, "failed", "")
             if fill.waiting and not fill.is_over and self._is_silent(fill, now_s):
                 self._counts.takeovers += 1
-                self._promote(fill, next(iter(fill.waiting)))
+                self._promote(fill, _beside_the_silent(fill))
 
     def _begin(self, caller: Caller) -> None:
         if len(self._fills) >= self._limits.fills_max:
@@ -367,3 +381,9 @@ class Fills:
         """There are answers that could still be joined, and none of them has grown for too long."""
         joinable = [attempt for attempt in fill.attempts if self._is_joinable(attempt)]
         return bool(joinable) and all(now_s - attempt.heard_at_s >= self._limits.silent_s for attempt in joinable)
+
+
+def _beside_the_silent(fill: KeyFill) -> Caller:
+    """One that waits, at another edge than the silent ones if there is one: it may be the edge that is silent."""
+    silent = {attempt.filler.stream for attempt in fill.attempts}
+    return next((caller for caller in fill.waiting if caller.stream not in silent), next(iter(fill.waiting)))

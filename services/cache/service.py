@@ -132,8 +132,7 @@ class CacheSession:
 
     async def close(self) -> None:
         """See `Session`."""
-        for caller in list(self._stream.callers.values()):
-            self._fills.leave(caller)
+        self._fills.leave_together(list(self._stream.callers.values()))
 
     def _look_up(self, item: Lookup) -> None:
         stream = self._stream

@@ -111,7 +111,7 @@ def compile_gateway(
         allowed_providers=spec.allowed_providers or None,
         providers=_providers(spec, catalogue, customs, is_private_allowed=is_private_allowed),
         rates={custom.provider.name: custom.rates for custom in customs.values() if custom.rates},
-        cache=_cache(spec.cache),
+        cache=_cache(spec.cache, epoch=spec.cache_epoch),
         limits=tuple(_limit(limit) for limit in spec.limits),
         retries=Retries(spec.retries.max_attempts, spec.retries.delay_ms, spec.retries.backoff),
         timeouts=Timeouts(spec.timeouts.connect_ms, spec.timeouts.first_byte_ms, spec.timeouts.idle_ms),
@@ -175,7 +175,7 @@ def _providers(
     return found
 
 
-def _cache(cache: written.Cache) -> Cache:
+def _cache(cache: written.Cache, *, epoch: int) -> Cache:
     return Cache(
         ttl_s=cache.ttl_s,
         include_models=cache.include.models,
@@ -183,6 +183,7 @@ def _cache(cache: written.Cache) -> Cache:
         key_headers=tuple(sorted({name.lower() for name in cache.key_headers})),
         is_shared_across_keys=cache.share_across_keys,
         entry_bytes_max=cache.max_entry_bytes,
+        epoch=epoch,
     )
 
 

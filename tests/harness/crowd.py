@@ -21,13 +21,19 @@ from urllib.parse import urlsplit
 
 @dataclass
 class Outcome:
-    """What one request got. `status` 0: no answer; `error` says why."""
+    """
+    What one request got. `status` 0: no whole answer; `error` says why, and `headers` and `body` are what came of it.
+    """
 
     status: int
     headers: dict[str, str] = field(default_factory=dict)
-    body: bytes = b""
+    pieces: list[bytes] = field(default_factory=list)
     error: str = ""
     took_s: float = 0.0
+
+    @property
+    def body(self) -> bytes:
+        return b"".join(self.pieces)
 
     @property
     def log_id(self) -> str:
@@ -35,25 +41,31 @@ class Outcome:
 
 
 async def ask(
-    url: str, document: object, headers: Mapping[str, str] | None = None, *, timeout_s: float = 60
+    url: str,
+    document: object,
+    headers: Mapping[str, str] | None = None,
+    *,
+    timeout_s: float = 60,
+    outcome: Outcome | None = None,
 ) -> Outcome:
-    """POST a JSON document on a connection of its own."""
+    """POST a JSON document on a connection of its own. `outcome` is filled as the answer comes, for who looks on."""
+    outcome = outcome or Outcome(0)
     started_s = time.monotonic()
     try:
         async with asyncio.timeout(timeout_s):
-            outcome = await _ask(url, json.dumps(document).encode(), headers or {})
+            await _ask(url, json.dumps(document).encode(), headers or {}, outcome)
     except (OSError, TimeoutError, asyncio.IncompleteReadError, ValueError) as error:
-        outcome = Outcome(0, error=f"{type(error).__name__}: {error}")
+        outcome.error = f"{type(error).__name__}: {error}"
     outcome.took_s = time.monotonic() - started_s
     return outcome
 
 
-async def _ask(url: str, body: bytes, headers: Mapping[str, str]) -> Outcome:
+async def _ask(url: str, body: bytes, headers: Mapping[str, str], outcome: Outcome) -> None:
     parts = urlsplit(url)
     reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
     try:
         writer.write(written(parts.netloc, parts.path, body, headers))
-        return await read_answer(reader)
+        await read_answer(reader, outcome)
     finally:
         writer.close()
 
@@ -68,24 +80,32 @@ def written(
     return ("\r\n".join(lines) + "\r\n\r\n").encode() + body
 
 
-async def read_answer(reader: asyncio.StreamReader) -> Outcome:
-    """The next answer of a connection."""
+async def read_answer(reader: asyncio.StreamReader, outcome: Outcome | None = None) -> Outcome:
+    """The next answer of a connection. `outcome` is filled as it comes, and has its status once it is whole."""
+    outcome = outcome or Outcome(0)
     head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-    answered = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:] if line)}
-    outcome = Outcome(int(head[0].split()[1]), answered)
-    outcome.body = await _body(reader, answered)
+    outcome.headers = {
+        name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:] if line)
+    }
+    await _read_body(reader, outcome)
+    outcome.status = int(head[0].split()[1])
     return outcome
 
 
-async def _body(reader: asyncio.StreamReader, headers: Mapping[str, str]) -> bytes:
-    if headers.get("transfer-encoding") == "chunked":
-        pieces = []
+async def _read_body(reader: asyncio.StreamReader, outcome: Outcome) -> None:
+    if outcome.headers.get("transfer-encoding") == "chunked":
         while size := int((await reader.readuntil(b"\r\n")).split(b";")[0], 16):
-            pieces.append(await reader.readexactly(size))
+            outcome.pieces.append(await reader.readexactly(size))
             await reader.readexactly(2)
         await reader.readuntil(b"\r\n")
-        return b"".join(pieces)
-    return await reader.readexactly(int(headers.get("content-length", 0)))
+        return
+    left = int(outcome.headers.get("content-length", 0))
+    while left:
+        piece = await reader.read(left)
+        if not piece:
+            raise asyncio.IncompleteReadError(outcome.body, None)
+        outcome.pieces.append(piece)
+        left -= len(piece)
 
 
 async def all_at_once(requests: Iterable[Callable[[], Awaitable[Outcome]]]) -> list[Outcome]:

@@ -1,10 +1,11 @@
 """
 What a recall holds: a filler's own copy of the answer, or what a joiner has not read yet.
 
-Both are bounded twice: each by the gateway's `maxEntryBytes`, all together by the edge's budget. A filler's
-copy that outgrows a bound is let go, and its answer is not in the near cache; a joiner that falls behind by more is
-cut off. A filler's chunks are counted when they are said, so at most 16 KiB of each answer are not counted yet. Hazard:
-what is held is given back to the budget exactly once.
+All together they keep to the edge's budget. A filler's copy keeps to the gateway's `maxEntryBytes` as well; one that
+outgrows a bound is let go, and its answer is not in the near cache. Nobody waits for a joiner, because others get the
+same bytes: one that reads slowly may fall behind by `maxEntryBytes`, or by a part of what the budget has left if that
+is more, and is cut off beyond it. A filler's chunks are counted when they are said, so at most 16 KiB of each answer
+are not counted yet. Hazard: what is held is given back to the budget exactly once.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ Next = JoinHead | JoinChunk | JoinEnd | Fill | Miss
 
 BEHIND_BYTES_MIN = 1024 * 1024
 """What a joiner may be behind by, however small `maxEntryBytes` is."""
+BEHIND_PART = 4
+"""Of what the budget has left, the part that one joiner may be behind by: each finds less, and none finds nothing."""
 
 
 class Copy:
@@ -76,10 +79,12 @@ class Unread:
 
     def put_chunk(self, item: JoinChunk) -> bool:
         """The next bytes; False when that is too much."""
-        size_bytes = len(item.chunk)
-        if self._held_bytes + size_bytes > self._bytes_max or not self._budget.take(size_bytes):
+        held_bytes, budget = self._held_bytes + len(item.chunk), self._budget
+        if held_bytes > self._bytes_max and held_bytes > budget.free_bytes // BEHIND_PART:
             return False
-        self._held_bytes += size_bytes
+        if not budget.take_piece(item.chunk):
+            return False
+        self._held_bytes = held_bytes
         self._items.append(item)
         return True
 
@@ -88,11 +93,10 @@ class Unread:
         item = self._items.popleft()
         if isinstance(item, JoinChunk):
             self._held_bytes -= len(item.chunk)
-            self._budget.give(len(item.chunk))
+            self._budget.give_piece(item.chunk)
         return item
 
     def let_go(self) -> None:
         """Nobody will read it."""
-        self._budget.give(self._held_bytes)
-        self._held_bytes = 0
-        self._items.clear()
+        while self._items:
+            self.pop()

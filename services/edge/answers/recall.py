@@ -52,6 +52,12 @@ Role = Literal["asking", "joining", "following", "filling", "over"]
 CHUNK_BYTES_MAX = 1024 * 1024
 """A longer piece of an answer is said in several, because a message holds no more."""
 
+FOLLOWED_BYTES_MAX = 16 * 1024 * 1024
+"""A longer answer that may not be kept is for its own client alone: whoever reads it slowly would be cut off."""
+FOLLOWED_BYTES_PER_S = 32 * 1024 * 1024
+FOLLOWED_AT_ONCE_BYTES = 4 * 1024 * 1024
+"""Beyond these a filler whose answer others follow waits a little: they cannot say that it is too fast for them."""
+
 UNSAID_BYTES_MAX = 16 * 1024
 UNSAID_S_MAX = 0.02
 """What nobody has joined is said some chunks at a time, unless the last ones were said that long ago: so the cache
@@ -94,6 +100,8 @@ class Recall:
     _unsaid: list[bytes]
     _unsaid_bytes = 0
     _said_at_s = 0.0
+    _paced_until_s = 0.0
+    """What others follow was said by then, at the pace for it."""
 
     _unread: Unread | None = None
     """Of a joiner."""
@@ -145,6 +153,9 @@ class Recall:
         """The filler's answer begins. `headers`: those of it that may be stored."""
         if self.role == "filling" and self._head is None:
             lookup = self._lookup
+            if _length_bytes(headers) > max(FOLLOWED_BYTES_MAX, lookup.entry_bytes_max):
+                self.end("uncacheable")
+                return
             self._head = FillHead(self.call, status, headers, ttl_s, facts, lookup.traceparent)
             self._copy = Copy(self._desk.held, bytes_max=lookup.entry_bytes_max)
             self._unsaid = []
@@ -162,6 +173,14 @@ class Recall:
         elif (now_s := self._desk.now_s()) >= self._said_at_s + UNSAID_S_MAX:
             self._said_at_s = now_s
             self._say_chunks()
+
+    @property
+    def ahead_s(self) -> float:
+        """For a filler: how long to wait until it says more, so that those who follow its answer keep up."""
+        if not self.has_joiners:
+            return 0.0
+        at_once_s = FOLLOWED_AT_ONCE_BYTES / FOLLOWED_BYTES_PER_S
+        return max(0.0, self._paced_until_s - self._desk.now_s() - at_once_s)
 
     def end(self, outcome: Outcome, facts: str = "") -> None:
         """The filler is done. A whole answer is in the near cache when this returns."""
@@ -315,6 +334,8 @@ class Recall:
         unsaid = tuple(self._unsaid)
         self._unsaid, self._unsaid_bytes = [], 0
         self._copy.add(unsaid, size_bytes)
+        if self.has_joiners:
+            self._paced_until_s = max(self._paced_until_s, self._desk.now_s()) + size_bytes / FOLLOWED_BYTES_PER_S
         if size_bytes <= CHUNK_BYTES_MAX:
             self._say(FillChunks(self.call, unsaid))
             return
@@ -371,3 +392,9 @@ def _with_part(hit: Hit | None, part: HitPart) -> Hit | None:
         return None
     chunks = hit.chunks + part.chunks
     return Hit(hit.call, hit.status, hit.headers, chunks, hit.facts, hit.ttl_left_s, not part.is_last)
+
+
+def _length_bytes(headers: HeaderPairs) -> int:
+    """What the head says of the body's length; 0 if it says nothing."""
+    said = next((value for name, value in headers if name.lower() == b"content-length"), b"")
+    return int(said) if said.isdigit() and len(said) < 20 else 0

@@ -92,19 +92,26 @@ class Attempter:
         exchange.attempted = Attempted(step, given)
 
     async def _walk(self, exchange: Exchange, plan: Plan) -> None:
-        """Try the steps in their order, each as often as it may be."""
+        """
+        Try the steps in their order, each as often as it may be. Having waited for another request's answer in vain
+        was the first step's first attempt.
+        """
+        late = plan[0] if exchange.recalled.is_late else None
         if len(plan) > 1:
             plan = self._in_order(plan)
         failure: NarrowsError | None = None
         for step in plan:
             is_last_step = step is plan[-1]
+            count = 0 if step is not late else 1
+            if count >= step.retries.attempts_max:
+                failure = FirstByteTimeout("the first byte did not come in time")
+                continue
             if len(plan) > 1:
                 try:
                     await self._admission.admit_step(exchange, step)
                 except (LimitExceeded, LimiterUnavailable) as error:
                     failure = error
                     continue
-            count = 0
             while True:
                 count += 1
                 exchange.attempts += 1
@@ -120,6 +127,9 @@ class Attempter:
                 return
             else:
                 given.dismiss()
+            if step is exchange.received.plan[0] and exchange.recalled.recall is not None:
+                # What others wait for is this step's answer: one of them may fetch it.
+                exchange.recalled.recall.end("failed")
         assert failure is not None
         raise failure
 

@@ -32,16 +32,21 @@ _METHODS = frozenset(("POST", "GET", "QUERY"))
 
 
 class Recalled(msgspec.Struct, frozen=True):
-    """`source` is an answer from the cache, whole or coming; `recall` is set when this request fills."""
+    """
+    `source` is an answer from the cache, whole or coming; `recall` is set when this request fills. `is_late`: another
+    request's answer was waited for as long as the plan's first attempt may take, in vain.
+    """
 
     status: CacheStatus
     ttl_s: int = 0
     source: StoredAnswer | JoinedAnswer | None = None
     recall: Recall | None = None
+    is_late: bool = False
 
 
 _BYPASS = Recalled("BYPASS")
 _ALONE = Recalled("MISS")
+_LATE = Recalled("MISS", is_late=True)
 
 
 class Recaller:
@@ -54,7 +59,8 @@ class Recaller:
 
     async def recall(self, exchange: Exchange) -> None:
         """
-        Writes `recalled`. Raises FirstByteTimeout when joined and the other request's answer does not begin in time.
+        Writes `recalled`. Raises FirstByteTimeout when joined and the other request's answer does not begin in time,
+        and the plan has nothing else to try.
         """
         step = exchange.received.plan[0]
         gateway, body, form = exchange.resolved.gateway, step.body, step.form
@@ -112,7 +118,10 @@ class Recaller:
         try:
             item = await recall.next(timeout_s=wait_s)
         except TimeoutError:
-            raise FirstByteTimeout(f"the first byte did not come within {wait_s:g} s") from None
+            if len(exchange.received.plan) == 1 and step.retries.attempts_max <= 1:
+                raise FirstByteTimeout(f"the first byte did not come within {wait_s:g} s") from None
+            recall.leave()
+            return _LATE
         finally:
             exchange.provider_wait_s += time.monotonic() - waited_from_s
         match item:

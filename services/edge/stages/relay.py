@@ -37,7 +37,7 @@ from services.kit.errors import StreamBroken, StreamStalled
 _BODILESS = frozenset((204, 304))
 
 State = Literal["slow", "done"] | None
-"""Of an answer on its way; None: it goes on."""
+"""Of an answer on its way; `slow`: it comes faster than it is read; None: it goes on."""
 
 
 class Relayed(msgspec.Struct):
@@ -180,7 +180,7 @@ class _Passage(msgspec.Struct, eq=False):
     """Its last byte went to a client that was there. Who closes the moment it has been read is not gone before."""
 
     def step(self) -> State:
-        """Pass on what has come. `slow`: the client must read before more is taken. Raises StreamBroken."""
+        """Pass on what has come. `slow`: those who read it need time before more is taken. Raises StreamBroken."""
         source, tee, reply = self.source, self.tee, self.reply
         pieces = source.take()
         if pieces:
@@ -198,7 +198,12 @@ class _Passage(msgspec.Struct, eq=False):
             self.head = b""
         elif pieces:
             reply.send(self.framing.frame(pieces, is_end=False))
-        return "slow" if reply.is_slow and pieces and not reply.is_gone else None
+        if pieces and (
+            (reply.is_slow and not reply.is_gone)
+            or (tee.fill is not None and tee.fill.has_joiners and tee.fill.ahead_s > 0)
+        ):
+            return "slow"
+        return None
 
     def _end(self, pieces: list[bytes]) -> None:
         """The last pieces. Raises StreamBroken when they are not the answer's proper end."""
@@ -280,11 +285,13 @@ async def _let_read(exchange: Exchange) -> None:
     Wait for a client that reads slowly. Raises ConnectionError, TimeoutError when it does not read at all.
 
     Where others wait for this answer too, they do not wait for this client: as much as a stored answer may have is
-    kept for it, and when it is given up, the answer goes on without it.
+    kept for it, and when it is given up, the answer goes on without it. It keeps to the pace at which they can follow.
     """
     reply, recall, gateway = exchange.reply, exchange.recalled.recall, exchange.resolved.gateway
-    if recall is not None and recall.has_joiners and reply.unsent_bytes <= gateway.cache.entry_bytes_max:
-        return
+    if recall is not None and recall.has_joiners:
+        await asyncio.sleep(recall.ahead_s)
+        if not reply.is_slow or reply.is_gone or reply.unsent_bytes <= gateway.cache.entry_bytes_max:
+            return
     try:
         await reply.drained(gateway.timeouts.idle_ms / 1000)
     except (ConnectionError, TimeoutError):

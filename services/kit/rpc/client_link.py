@@ -23,7 +23,7 @@ from services.kit.clock import Clock
 from services.kit.rpc.bounds import CROWD_ITEMS, Bounds
 from services.kit.rpc.link import Conversation, In, Listener, Out
 from services.kit.rpc.outbox import Outbox
-from services.kit.rpc.outstanding import Outstanding
+from services.kit.rpc.outstanding import TICK_S, Outstanding
 from services.kit.rpc.silence import Silence
 from services.kit.rpc.ticker import Ticker
 
@@ -72,6 +72,8 @@ class ClientLink(Generic[Out, In]):
         self._silence = Silence(patience_s=bounds.patience_s)
         self._traffic = traffic
         self._ticker = Ticker(self._tick)
+        self._held_up_s = 0.0
+        """For how long this process was too busy to listen, in all; deadlines do not count that."""
         self._changed = changed
         self._is_announced = False
         self._leisure_s = bounds.leisure_s
@@ -96,7 +98,7 @@ class ClientLink(Generic[Out, In]):
             return False
         if key is not None:
             now_s = self._monotonic_s()
-            self._outstanding.add(key, deadline_at_s=now_s + deadline_s)
+            self._outstanding.add(key, deadline_at_s=now_s - self._held_up_s + deadline_s)
             if self._kept is not None:
                 self._kept.keep(key, item)
             if not self._silence.is_owed:
@@ -220,9 +222,11 @@ class ClientLink(Generic[Out, In]):
         self._ticker.start()
         self.wake.set()
 
-    def _tick(self) -> bool:
+    def _tick(self, late_s: float) -> bool:
         now_s = self._monotonic_s()
-        expired = self._outstanding.expire(now_s)
+        if late_s > TICK_S:
+            self._held_up_s += late_s
+        expired = self._outstanding.expire(now_s - self._held_up_s)
         if expired:
             if self._kept is not None:
                 for key in expired:

@@ -68,8 +68,9 @@ class Link(Protocol[OutSent]):
         after 5 ms.
 
         With a `key` the item counts as outstanding until an item comes back that answers the key, or until
-        `forget(key)`; `deadline_s` from now (to 10 ms) the listener hears of it as expired. The same key may be
-        sent again before it is answered: it is one key, with the newest deadline.
+        `forget(key)`; `deadline_s` from now (to 10 ms, not counting when this process was too busy to listen) the
+        listener hears of it as expired. The same key may be sent again before it is answered: it is one key, with the
+        newest deadline.
 
         `size_bytes` is the wire's estimate where the caller has it at hand; 0: the wire is asked.
         """

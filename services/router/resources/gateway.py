@@ -254,6 +254,15 @@ class GatewaySpec(Struct, frozen=True, forbid_unknown_fields=True):
         ),
     ] = {}
     cache: Annotated[Cache, Meta(description="Answers kept for the next caller.")] = Cache()
+    cache_epoch: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=9_007_199_254_740_991,
+            description="Part of every answer's key, so another number is a purge: what was kept or was being fetched "
+            "before is not found any more, and leaves by its ttl.",
+        ),
+    ] = field(name="cacheEpoch", default=0)
     limits: Annotated[
         tuple[Limit, ...], Meta(max_length=64, description="Every limit that matches must have room.")
     ] = ()

@@ -13,7 +13,7 @@ import pytest
 
 from services.cache.store.memory import MemoryAnswerStore
 from services.contracts.cache.conversation import EXCHANGE
-from services.contracts.cache.values import Hit, Join, JoinChunk, JoinEnd, JoinHead, Miss
+from services.contracts.cache.values import Fill, Hit, Join, JoinChunk, JoinEnd, JoinHead, Miss
 from services.edge.answers.recall import Recall
 from services.kit.clock import SystemClock
 from services.kit.rpc.server import RpcServer
@@ -154,6 +154,25 @@ async def test_when_an_edge_is_gone_its_fill_goes_to_one_who_waits(stack: AsyncE
     assert set(answers) == {b'{"answer":"yes"}'}
 
 
+async def test_a_silent_filler_is_doubted_by_one_at_the_other_edge(stack: AsyncExitStack) -> None:
+    site, provider = Site(stack), Provider()
+    for _ in range(2):
+        await site.add_replica()
+    silent, other = await site.edge(), await site.edge()
+    filler = silent.recall()
+    await filler.first
+    waiting = [asyncio.create_task(ask(edge.recall(), provider)) for edge in (silent, other) for _ in range(5)]
+
+    began_s = time.monotonic()
+    answers = await asyncio.gather(*waiting)
+    took_s = time.monotonic() - began_s
+    filler.leave()
+
+    assert provider.calls == 1
+    assert set(answers) == {b'{"answer":"yes"}'}
+    assert 1.9 < took_s < 3
+
+
 async def test_when_a_replica_is_killed_nobody_waits_for_it(process: ReplicaProcess, stack: AsyncExitStack) -> None:
     edge = await stack.enter_async_context(edge_over_grpc(process.address))
     filler, follower = await _filler_and_follower(edge)
@@ -174,6 +193,22 @@ async def test_when_a_replica_is_killed_nobody_waits_for_it(process: ReplicaProc
     assert isinstance(after, Miss)
     assert took_s < 1
     assert edge.answers.near(KEY) is not None
+
+
+async def test_an_edge_that_was_held_up_itself_still_hears_what_was_said_in_time(
+    process: ReplicaProcess, stack: AsyncExitStack
+) -> None:
+    edge = await stack.enter_async_context(edge_over_grpc(process.address))
+    firsts = []
+
+    for number in range(3):
+        recall = edge.recall(bytes([number]) * 32)
+        await asyncio.sleep(0.001)
+        time.sleep(0.2)
+        firsts.append(await recall.first)
+        recall.leave()
+
+    assert [type(first) for first in firsts] == [Fill] * 3
 
 
 async def test_a_replica_that_pauses_costs_a_request_a_tenth_of_a_second_and_breaks_no_answer(

@@ -281,6 +281,18 @@ def test_a_silent_filler_is_doubted_after_two_seconds_by_exactly_one(replica: Re
     assert [edge.told(joiner) for joiner in joiners] == [[Join(1), Fill(1)], [Join(2)]]
 
 
+def test_a_silent_filler_is_doubted_by_one_at_another_edge_if_there_is_one(replica: Replica) -> None:
+    frozen, other = replica.edge(), replica.edge()
+    frozen.call(1)
+    replica.store_says("ours")
+    neighbour, elsewhere = frozen.call(2), other.call(1)
+
+    replica.pass_time(2.0)
+
+    assert frozen.told(neighbour) == [Join(2)]
+    assert other.told(elsewhere) == [Join(1), Fill(1)]
+
+
 def test_a_filler_that_speaks_is_not_doubted(replica: Replica) -> None:
     edge = replica.edge()
     filler, joiner = edge.call(1), edge.call(2)

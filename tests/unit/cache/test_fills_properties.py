@@ -134,6 +134,16 @@ class FillsMachine(RuleBasedStateMachine):
         seat.has_ended = True
         self.fills.leave(seat.caller)
 
+    @rule(edge=st.integers(0, 1))
+    def lose_edge(self, edge: int) -> None:
+        callers = list(self.streams[edge].callers.values())
+        lost = [seat for seat in self.seats if seat.caller in callers]
+        filling = [seat for seat in lost if seat.is_filling]
+        self.fills.leave_together(callers)
+        assert [seat for seat in lost if seat.is_filling] == filling, "a fill was handed over to a lost request"
+        for seat in lost:
+            seat.has_ended = True
+
     @rule(seconds=st.sampled_from([0.5, 2.0, 20.0]))
     def pass_time(self, seconds: float) -> None:
         self.clock.advance(seconds)

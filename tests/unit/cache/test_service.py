@@ -208,6 +208,20 @@ async def test_when_the_fillers_edge_is_lost_in_the_middle_joiners_break_and_the
     assert provider.calls == 1
 
 
+async def test_when_an_edge_with_many_requests_is_lost_none_of_them_takes_over(site: Site) -> None:
+    other, provider = await site.edge(), Provider()
+    async with edge_of(site.replicas, clock=site.clock) as doomed:
+        for _ in range(20):
+            await doomed.recall().first
+        waiting = [asyncio.create_task(ask(other.recall(), provider)) for _ in range(10)]
+        await settle()
+
+    answers = await asyncio.gather(*waiting)
+
+    assert provider.calls == 1
+    assert set(answers) == {b'{"answer":"yes"}'}
+
+
 async def test_a_filler_that_answers_uncacheably_hands_over(site: Site) -> None:
     one, other = await site.edge(), await site.edge()
     filler, joiner = one.recall(), other.recall()

@@ -89,6 +89,12 @@ def test_providers_that_are_not_named_stay_those_of_the_catalogue() -> None:
     assert set(desk.gateway().providers) == {"openai"}
 
 
+def test_a_purge_is_another_epoch_of_the_cache() -> None:
+    desk = Desk().take(gateway(spec="{cacheEpoch: 7, cache: {ttlS: 60}}"))
+
+    assert desk.gateway().cache == Cache(ttl_s=60, epoch=7)
+
+
 def test_limits_are_in_whole_units() -> None:
     spec = "{limits: [{name: rpm, unit: requests, limit: 600, windowS: 60, technique: sliding, key: [header.X-User]}]}"
 

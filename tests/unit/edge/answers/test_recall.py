@@ -30,7 +30,14 @@ from services.contracts.cache.values import (
 from services.edge.answers.answers import LOOKUP_S_MAX, Answers
 from services.edge.answers.held import BEHIND_BYTES_MIN
 from services.edge.answers.line import WAITING_BYTES_MAX
-from services.edge.answers.recall import CHUNK_BYTES_MAX, UNSAID_S_MAX, Recall
+from services.edge.answers.recall import (
+    CHUNK_BYTES_MAX,
+    FOLLOWED_AT_ONCE_BYTES,
+    FOLLOWED_BYTES_MAX,
+    FOLLOWED_BYTES_PER_S,
+    UNSAID_S_MAX,
+    Recall,
+)
 from services.kit.health import Dependencies
 from tests.fakes.clock import FakeClock
 
@@ -85,7 +92,7 @@ class ScriptedLink:
 class Desk:
     """Answers on a scripted link."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, held_bytes_max: int = 4 * BEHIND_BYTES_MIN) -> None:
         self.link = ScriptedLink()
         self.clock = FakeClock()
         self.dependencies = Dependencies(clock=self.clock)
@@ -93,7 +100,7 @@ class Desk:
             links=self.link,
             clock=self.clock,
             dependencies=self.dependencies,
-            held_bytes_max=4 * BEHIND_BYTES_MIN,
+            held_bytes_max=held_bytes_max,
         )
 
     def break_open(self) -> None:
@@ -266,6 +273,33 @@ async def test_all_joiners_together_hold_no_more_than_their_budget(desk: Desk) -
     assert [recall.role for recall in recalls] == ["following"] * 4 + ["over"]
 
 
+async def test_a_joiner_may_be_behind_by_a_part_of_what_is_left() -> None:
+    desk = Desk(held_bytes_max=100 * BEHIND_BYTES_MIN)
+    piece = bytes(BEHIND_BYTES_MIN)
+
+    slow = joined(desk, *[piece[:-number] for number in range(1, 30)])
+    other = joined(desk, *[piece[:-number] for number in range(31, 60)])
+
+    held_bytes = [slow._unread._held_bytes, other._unread._held_bytes]  # type: ignore[union-attr]
+    assert [round(each / BEHIND_BYTES_MIN) for each in held_bytes] == [20, 16]
+    assert [slow.role, other.role] == ["over", "over"]
+
+
+async def test_what_several_joiners_have_not_read_counts_once(desk: Desk) -> None:
+    recalls = [begin(desk, Join) for _ in range(10)]
+    calls = tuple(recall.call for recall in recalls)
+
+    desk.answers.received(desk.link, [JoinHead(calls, 200, HEADERS), JoinChunk(calls, bytes(BEHIND_BYTES_MIN))])
+    together = desk.answers.held.used_bytes
+    for recall in recalls[1:]:
+        recall.leave()
+    alone = desk.answers.held.used_bytes
+    recalls[0].leave()
+
+    assert (together, alone) == (BEHIND_BYTES_MIN, BEHIND_BYTES_MIN)
+    assert desk.answers.held.used_bytes == 0
+
+
 async def test_a_joiner_that_leaves_unread_gives_its_bytes_back(desk: Desk) -> None:
     recall = joined(desk, bytes(1_000))
 
@@ -323,6 +357,35 @@ async def test_a_fill_too_large_for_its_bound_is_said_and_not_kept_near(desk: De
     assert desk.answers.near(KEY) is None
     assert desk.said(FillEnd) == [FillEnd(recall.call, "whole")]
     assert desk.answers.held.used_bytes == 0
+
+
+async def test_a_filler_that_others_follow_keeps_to_a_pace(desk: Desk) -> None:
+    alone, followed = begin(desk, Fill), begin(desk, Fill, lambda call: Watched(call, is_watched=True))
+
+    for recall in (alone, followed):
+        recall.head(200, HEADERS, 60)
+        recall.chunk(bytes(FOLLOWED_AT_ONCE_BYTES))
+    at_once_s = followed.ahead_s
+    for recall in (alone, followed):
+        recall.chunk(bytes(FOLLOWED_BYTES_PER_S))
+    ahead_s = followed.ahead_s
+    desk.clock.advance(1)
+
+    assert (at_once_s, ahead_s, followed.ahead_s) == (0, 1, 0)
+    assert alone.ahead_s == 0
+
+
+@pytest.mark.parametrize(("entry_bytes_max", "outcome"), [(1_000, "uncacheable"), (FOLLOWED_BYTES_MAX + 1, "whole")])
+async def test_an_answer_too_long_to_be_followed_is_for_its_own_client(
+    desk: Desk, entry_bytes_max: int, outcome: str
+) -> None:
+    recall = begin(desk, Fill, entry_bytes_max=entry_bytes_max)
+
+    recall.head(200, ((b"content-length", b"%d" % (FOLLOWED_BYTES_MAX + 1)),), 60)
+    recall.chunk(b"a")
+    recall.end("whole")
+
+    assert [item.outcome for item in desk.link.sent if isinstance(item, FillEnd)] == [outcome]
 
 
 async def test_a_piece_too_long_for_one_message_is_said_in_several(desk: Desk) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Hashable, Sequence
 
 import pytest
 
+from services.kit.clock import Clock, SystemClock
 from services.kit.rpc.bounds import CROWD_ITEMS, Bounds
 from services.kit.rpc.client_link import ClientLink, Traffic
 from services.kit.rpc.link import Link
@@ -15,23 +17,29 @@ from tests.fakes.parrot import Said, conversation
 
 
 class Nobody:
-    """Listens to nothing."""
+    """Listens to nothing, but notes what expires."""
+
+    def __init__(self) -> None:
+        self.expired_keys: list[Hashable] = []
 
     def opened(self, link: Link[Said]) -> None: ...
 
     def received(self, link: Link[Said], items: Sequence[Said]) -> None: ...
 
-    def expired(self, link: Link[Said], keys: Sequence[Hashable]) -> None: ...
+    def expired(self, link: Link[Said], keys: Sequence[Hashable]) -> None:
+        self.expired_keys += keys
 
     def lost(self, link: Link[Said], keys: Sequence[Hashable]) -> None: ...
 
 
-def standing_link(*, leisure_s: float) -> ClientLink[Said, Said]:
+def standing_link(
+    *, leisure_s: float, listener: Nobody | None = None, clock: Clock | None = None
+) -> ClientLink[Said, Said]:
     link: ClientLink[Said, Said] = ClientLink(
         conversation(),
-        Nobody(),
+        listener or Nobody(),
         address="here",
-        clock=FakeClock(),
+        clock=clock or FakeClock(),
         bounds=Bounds(leisure_s=leisure_s),
         traffic=Traffic(),
         changed=lambda: None,
@@ -83,4 +91,19 @@ async def test_a_message_is_crowded_by_what_somebody_waits_for(count: int) -> No
     link.take()
 
     assert link.is_crowded == (count >= CROWD_ITEMS)
+    link.close()
+
+
+async def test_a_deadline_does_not_count_when_this_process_was_held_up() -> None:
+    nobody = Nobody()
+    link = standing_link(leisure_s=0, listener=nobody, clock=SystemClock())
+    link.send((1, "question", b""), key=1, deadline_s=0.1)
+
+    time.sleep(0.15)
+    await asyncio.sleep(0.02)
+    still = list(nobody.expired_keys)
+    await asyncio.sleep(0.15)
+
+    assert still == []
+    assert nobody.expired_keys == [1]
     link.close()
