@@ -3,8 +3,9 @@ Codings: a bounded look into answers that come gzipped or otherwise coded.
 
 The client gets the provider's bytes as they came; whoever wants to know what is in them decodes a copy of its own
 here. Decoding is bounded in what it makes, because a few coded bytes can mean gigabytes: the decoders are fed or
-drained in small steps and stop at the bound; whoever reads a whole answer on its way also stops as soon as its bytes mean
-far more than an answer's would. Hazard: what a decoder returns may end anywhere, also in the middle of a character.
+drained in small steps and stop at the bound; whoever reads a whole answer on its way also stops as soon as its bytes
+mean far more than an answer's would. Hazard: what a decoder returns may end anywhere, also in the middle of a
+character.
 """
 
 from __future__ import annotations
@@ -39,8 +40,8 @@ class _Step(Protocol):
 
 class BoundedDecoder:
     """
-    Decodes one answer as it passes, up to `bytes_max` decoded bytes; with a `ratio_max` only while there are not far more
-    of them than coded ones.
+    Decodes one answer as it passes, up to `bytes_max` decoded bytes; with a `ratio_max` only while there are not far
+    more of them than coded ones.
     """
 
     def __init__(self, coding: str, *, bytes_max: int, ratio_max: int | None = None) -> None:

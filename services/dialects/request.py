@@ -101,8 +101,13 @@ class RequestReader:
     def __init__(self) -> None:
         self._fields = ShapeReader(_PATHS)
 
-    def read(self, form: RequestForm, body: bytes, *, is_prefix: bool = False) -> RequestFacts:
-        """The facts of a request. Never raises. `is_prefix`: the body streams, and these are only its first bytes."""
+    def read(
+        self, form: RequestForm, body: bytes, *, is_prefix: bool = False, size_bytes: int | None = None
+    ) -> RequestFacts:
+        """
+        The facts of a request. Never raises. `is_prefix`: the body streams, and these are only its first bytes;
+        `size_bytes`: its text has been counted already.
+        """
         is_whole = body and not (is_prefix or form.is_multipart)
         try:
             values = self._fields.read(body)[0] if is_whole else _found_in_beginning(body, form)
@@ -116,7 +121,9 @@ class RequestReader:
             most = None
         elif type(answers) is int and answers > 1:
             most *= answers
-        return RequestFacts(form.format, model, form.is_stream or stream is True, most, text_size_bytes(body))
+        if size_bytes is None:
+            size_bytes = text_size_bytes(body)
+        return RequestFacts(form.format, model, form.is_stream or stream is True, most, size_bytes)
 
 
 def _found_in_beginning(body: bytes, form: RequestForm) -> Values:

@@ -150,7 +150,9 @@ def test_hostile_input_is_bounded_and_clear_and_a_good_client_notices_nothing(
     for name in ("edge", "limiter"):
         measured(f"MiB a second round adds to the {name}", memory_mib[1][name] - memory_mib[0][name], "<= 20")
     measured("good client's faults", len(good.faults), "== 0")
-    p99_ms = {f"{case} {n}": good.p99_ms(*span) for n, each in enumerate(rounds, 1) for case, span in each.spans_s.items()}
+    p99_ms = {
+        f"{case} {n}": good.p99_ms(*span) for n, each in enumerate(rounds, 1) for case, span in each.spans_s.items()
+    }
     worst = max(p99_ms, key=p99_ms.__getitem__)
     measured.note(f"good client's own p99 {own_ms:.1f} ms, in each case {_listed(p99_ms)}")
     measured(f"good client's p99 in ms, worst in {worst}", p99_ms[worst], f"<= {max(2 * own_ms, 20):.3g}")

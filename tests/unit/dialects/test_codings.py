@@ -88,7 +88,9 @@ def test_an_answer_that_means_far_more_than_it_has_is_not_read_on(coding: str, s
 
 
 def test_an_answer_that_repeats_itself_is_read_to_its_end() -> None:
-    event = 'data: {"id":"chatcmpl-1","object":"chat.completion.chunk","model":"m","choices":[{"delta":{"content":"%d"}}]}'
+    event = (
+        'data: {"id":"chatcmpl-1","object":"chat.completion.chunk","model":"m","choices":[{"delta":{"content":"%d"}}]}'
+    )
     text = "\n\n".join([event % number for number in range(50_000)]).encode()
     answer = BoundedDecoder("gzip", bytes_max=2**26, ratio_max=ANSWER_RATIO_MAX)
 
