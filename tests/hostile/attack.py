@@ -64,7 +64,11 @@ Attack = Callable[[Edge], Awaitable[Result]]
 
 def attackers() -> ProcessPoolExecutor:
     """Processes to attack from, two attacks at a time."""
-    return ProcessPoolExecutor(2, mp_context=get_context("spawn"), initializer=os.nice, initargs=(_LOWEST_PRIORITY,))
+    return ProcessPoolExecutor(2, mp_context=get_context("spawn"), initializer=_stand_back)
+
+
+def _stand_back() -> None:
+    os.setpriority(os.PRIO_PROCESS, 0, _LOWEST_PRIORITY)
 
 
 async def in_a_process(executor: Executor, attack: Attack, edge: Edge) -> Result:
@@ -100,7 +104,7 @@ async def one_after_the_other(tries: Iterable[Callable[[], Awaitable[str]]], *, 
 
 
 async def expect(client: RawClient, content: bytes, status: int, *, name: str, is_closed: bool = False) -> str:
-    """Write a request. The fault, if its answer is not of that status, not clear, or not the last one if it should be."""
+    """Write a request. The fault, if its answer is not of that status, not clear, or not the last as it should be."""
     try:
         answer = await client.ask(content)
         fault = judged(answer, status, name)

@@ -26,7 +26,7 @@ def bomb(coding: str) -> bytes:
     repeats = BOMB_BYTES // _MEMBER_BYTES
     match coding:
         case "gzip":
-            return gzip.compress(_BEGINNING) + gzip.compress(member) * repeats
+            return gzip.compress(_BEGINNING, mtime=0) + gzip.compress(member, mtime=0) * repeats
         case "zstd":
             compressor = zstandard.ZstdCompressor()
             return compressor.compress(_BEGINNING) + compressor.compress(member) * repeats

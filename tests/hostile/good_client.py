@@ -17,6 +17,8 @@ from urllib.parse import urlsplit
 from tests.protocol.port.raw import RawClient, post
 
 TIMEOUT_S = 10.0
+REST_S = 20.0
+"""A connection that has rested longer may be closed any moment."""
 
 
 @dataclass
@@ -44,25 +46,27 @@ class GoodClient:
 
     async def _pace(self, tasks: asyncio.TaskGroup) -> None:
         parts = urlsplit(self.url)
-        free: list[RawClient] = []
+        free: list[tuple[float, RawClient]] = []
         due_s = time.monotonic()
         while True:
             await asyncio.sleep(max(0.0, due_s - time.monotonic()))
             tasks.create_task(self._ask(free, parts.hostname or "", parts.port or 80, parts.path, due_s))
             due_s += 1 / self.per_s
 
-    async def _ask(self, free: list[RawClient], host: str, port: int, path: str, due_s: float) -> None:
+    async def _ask(self, free: list[tuple[float, RawClient]], host: str, port: int, path: str, due_s: float) -> None:
         content = post(path, b'{"model":"m","messages":[{"role":"user","content":"hello"}]}')
         try:
             async with asyncio.timeout(TIMEOUT_S):
-                client = free.pop() if free else await RawClient.open(host, port)
+                rested_s, client = free.pop() if free else (0.0, None)
+                if client is None or time.monotonic() - rested_s > REST_S:
+                    client = await RawClient.open(host, port)
                 answer = await client.ask(content)
         except (OSError, TimeoutError, asyncio.IncompleteReadError) as error:
             self.faults.append(type(error).__name__)
             return
         self.times.append((due_s, time.monotonic() - due_s))
         if answer.status == 200 and answer.is_whole and "cf-aig-degraded" not in answer:
-            free.append(client)
+            free.append((time.monotonic(), client))
         else:
             self.faults.append(f"{answer.status} {answer.body[:200]!r} {answer.get('cf-aig-degraded') or ''}")
             await client.close()

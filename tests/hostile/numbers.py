@@ -13,7 +13,7 @@ from tests.hostile.attack import CHAT, UNIVERSAL, Edge, Result, expect
 from tests.protocol.port.raw import RawClient, post
 
 KEYS = 100_000
-NAMES = 5_000
+NAMES = 1_000
 _AT_ONCE = 8
 Work = Callable[[RawClient, int, Result], Awaitable[None]]
 EVIL = 'm%d"} 1\nevil_metric{x="1"} 1\r\nX-Evil: 1\r\n\r\n\\'
@@ -44,7 +44,7 @@ async def names(edge: Edge) -> Result:
             result.note(await spent(post(UNIVERSAL, step), 200, name="model of a step"))
             result.note(await spent(post(UNIVERSAL, stray), 400, name="provider of a step"))
             result.note(await spent(post(UNIVERSAL, injected), 400, name="header of a step"))
-            result.note(await spent(post(CHAT, b"{}", b"cf-aig-event-id: %d\x7f" % number), 400, name="event id"))
+            result.note(await spent(post(CHAT, b"{}", b"cf-aig-event-id: %0300d" % number), 400, name="event id"))
             result.note(await spent(post(f"/v1/g{number}/main/openai/x", b"{}"), 404, name="account"))
 
     return await _by_some(edge, work)

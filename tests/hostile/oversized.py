@@ -1,5 +1,5 @@
 """
-Oversized everything: heads, bodies, steps, names, nesting, chunks, trailers; and bombs, which are larger than they look.
+Oversized everything: heads, bodies, steps, names, nesting, chunks, trailers; and bombs, which look small enough.
 """
 
 from __future__ import annotations
@@ -86,14 +86,23 @@ async def oversized_chunks(edge: Edge) -> Result:
     return await one_after_the_other([partial(one, path) for path in paths * 2], at_once=2)
 
 
+def _begun(filling: bytes) -> bytes:
+    """The same, and its first comma too many stands at its beginning."""
+    begin, end = b'[{"provider":"openai","endpoint":"chat/completions","query":{"a":[1,],"messages":[["', b'"]]}}]'
+    return begin + filling * ((_BODY_BYTES_MAX - len(begin) - len(end)) // len(filling)) + end
+
+
 async def commas(edge: Edge) -> Result:
     """Universal bodies at the limit with a comma too many, or with nothing but commas."""
     bodies = (
         (_filled(_BODY_BYTES_MAX), 200),
         (_filled(_BODY_BYTES_MAX, filling=b"\\n"), 200),
         (_filled(_BODY_BYTES_MAX, filling=b'","'), 200),
-        (_filled(_BODY_BYTES_MAX, filling=b'",],["'), 200),
+        (_filled(_BODY_BYTES_MAX, filling=b'",],["'), 400),
         (b"[" + b"," * (_BODY_BYTES_MAX - 1), 400),
+        (_begun(b'x"],["'), 200),
+        (_begun(b"x,"), 200),
+        (_begun(b'x",],["'), 400),
     )
 
     async def one(body: bytes, status: int) -> str:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from urllib.parse import urlsplit
 
 from tests.hostile.attack import CHAT, UNIVERSAL, Edge, Result, all_of
 from tests.protocol.port.raw import RawClient, post, request
@@ -68,14 +71,20 @@ async def resting(edge: Edge) -> Result:
     gate = asyncio.Semaphore(20)
 
     async def one() -> str:
-        async with edge.client() as client:
-            async with gate:
-                answer = await client.ask(post(CHAT, b"{}"))
+        async with gate:
+            client = await edge.connect()
             began_s = time.monotonic()
+            answer = await client.ask(post(CHAT, b"{}"))
+        try:
             async with asyncio.timeout(REST_S + LATE_S):
                 rest = await client.reader.read()
-            is_in_time = REST_S - 1 < time.monotonic() - began_s
-            return "" if answer.status == 200 and is_in_time and not rest else f"resting: {answer.status} {rest[:40]!r}"
+        except TimeoutError:
+            return "resting: still open"
+        finally:
+            await client.close()
+        rested_s = time.monotonic() - began_s
+        is_stated = answer.status == 200 and rested_s > REST_S - 1 and not rest
+        return "" if is_stated else f"resting: {answer.status} {rest[:40]!r} after {rested_s:.1f} s"
 
     return await all_of([one() for _ in range(IDLE)])
 
@@ -84,23 +93,24 @@ async def deaf_to_a_flood(edge: Edge) -> Result:
     """Clients that ask for an endless answer and never read: closed after the gateway's `idleMs`."""
 
     async def one() -> str:
-        client = await _deaf(edge)
-        await client.send(post(f"{_DEAF_PATH}/flood", b"{}"))
-        await asyncio.sleep(IDLE_S + LATE_S)
-        return await _expect_closed(client, "deaf to a flood")
+        async with _deaf(edge) as sock:
+            await asyncio.get_running_loop().sock_sendall(sock, post(f"{_DEAF_PATH}/flood", b"{}"))
+            return await _expect_closed(sock, IDLE_S, "deaf to a flood")
 
     return await all_of([one() for _ in range(DEAF)])
 
 
 async def deaf_and_asking(edge: Edge) -> Result:
-    """Clients that ask on and on and never read: nothing of theirs is taken any more, and they are closed."""
+    """Clients that ask on and on and never read: soon nothing of theirs is taken, and then they are closed."""
 
     async def one(path: str) -> str:
-        client = await _deaf(edge)
-        asking = asyncio.ensure_future(_ask_on(client, request(path)))
-        await asyncio.sleep(IDLE_S + LATE_S)
-        asking.cancel()
-        return await _expect_closed(client, f"deaf and asking {path}")
+        async with _deaf(edge) as sock:
+            asking = asyncio.ensure_future(_ask_on(sock, request(path)))
+            try:
+                return await _expect_closed(sock, REST_S, f"deaf and asking {path}")
+            finally:
+                asking.cancel()
+                await asyncio.wait((asking,))
 
     paths = (f"{_DEAF_PATH}/models", f"{_DEAF_PATH}/../models", "/v1/local/nobody/openai/models")
     return await all_of([one(paths[number % len(paths)]) for number in range(DEAF)])
@@ -125,31 +135,33 @@ async def _expect_408(client: RawClient, after_s: float, name: str) -> str:
     return "" if is_stated and took_s > after_s - 1 else f"{name}: {answer[:60]!r} after {took_s:.1f} s"
 
 
-async def _deaf(edge: Edge) -> RawClient:
-    client = await edge.connect()
-    sock: socket.socket = client.writer.get_extra_info("socket")
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    client.writer.transport.pause_reading()  # type: ignore[attr-defined]  # every transport of a socket can
-    return client
+@asynccontextmanager
+async def _deaf(edge: Edge) -> AsyncIterator[socket.socket]:
+    """A connection that nothing reads from, not even a stream's buffer."""
+    parts = urlsplit(edge.url)
+    with socket.socket() as sock:
+        sock.setblocking(False)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        await asyncio.get_running_loop().sock_connect(sock, (parts.hostname, parts.port))
+        yield sock
 
 
-async def _ask_on(client: RawClient, content: bytes) -> None:
-    while True:
-        await client.send(content * 100)
+async def _ask_on(sock: socket.socket, content: bytes) -> None:
+    with suppress(OSError):
+        while True:
+            await asyncio.get_running_loop().sock_sendall(sock, content * 100)
 
 
-async def _expect_closed(client: RawClient, name: str) -> str:
-    """There is an end to what comes, now that it is read, and it was not much."""
+async def _expect_closed(sock: socket.socket, after_s: float, name: str) -> str:
+    """By then there is an end to what comes, and it was not much."""
+    await asyncio.sleep(after_s + LATE_S)
     received = 0
-    client.writer.transport.resume_reading()  # type: ignore[attr-defined]  # as above
     try:
         async with asyncio.timeout(LATE_S):
-            while piece := await client.reader.read(2**20):
+            while piece := await asyncio.get_running_loop().sock_recv(sock, 2**20):
                 received += len(piece)
     except TimeoutError:
-        return f"{name}: still open"
-    except OSError:
+        return f"{name}: still open after {received} bytes"
+    except ConnectionError:
         pass
-    finally:
-        client.writer.transport.abort()
     return "" if received < _RECEIVED_BYTES_MAX else f"{name}: {received} bytes were waiting"

@@ -36,6 +36,7 @@ from services.edge.port.request_line import plain_line
 from services.kit.errors import BodyTimeout, HeadTooLarge, Malformed, NarrowsError, Overloaded
 
 if TYPE_CHECKING:
+    from services.edge.port.reply import Reply
     from services.edge.port.server import DataPort
 
 _NO_LINGER = struct.pack("ii", 1, 0)
@@ -202,6 +203,8 @@ class Connection(RequestHandler):
         try:
             while not (self._force_close or self._close):
                 arrival: Arrival | None = None
+                if self._messages or self._paused:
+                    await self._let_others()
                 if not self._messages:
                     self._next_keepalive_close_time = loop.time() + self._keepalive_timeout
                     if self._keepalive_handle is None:
@@ -229,16 +232,35 @@ class Connection(RequestHandler):
                 if self._upgraded:
                     # It feeds the parser with what came behind an upgrade that was not made.
                     await self.finish_response(arrival, reply, None)  # type: ignore[arg-type]  # as above
-                if reply.is_last:
-                    self.part()
-                elif arrival.body is None and not arrival.payload.is_eof():
-                    self.force_close()
+                self._go_on(arrival, reply)
         except asyncio.CancelledError:
             self.force_close()
             raise
         if not self._is_parting and self.transport is not None:
             self._task_handler = None
             self.transport.close()
+
+    def _go_on(self, arrival: Arrival, reply: Reply) -> None:
+        """Whether there may be a next request, now that this one is answered."""
+        if reply.is_last:
+            self.part()
+        elif arrival.body is None and not arrival.payload.is_eof():
+            self.force_close()
+
+    async def _let_others(self) -> None:
+        """
+        Who sends many requests at once has one answered in a turn of the loop, and none while answers are not read.
+
+        A client that leaves them unread rests between two requests, and may do so as long as any.
+        """
+        await asyncio.sleep(0)
+        try:
+            async with asyncio.timeout(self.bounds.keep_alive_s):
+                await self.drained()
+        except ConnectionError:
+            return
+        except TimeoutError:
+            self.reset()
 
     def _watch_rest(self) -> None:
         """A connection that rests too long between two requests is closed."""

@@ -1,9 +1,10 @@
 """
 Trailing commas: published examples of universal bodies have them, JSON does not. Removes them outside of strings.
 
-Hazard: this runs on every malformed body up to the body limit, on the event loop. So it is one pass, in C as far as
-that goes, a slice at a time with a turn of everybody else behind each; and one body at a time, or many slices would be
-a long turn. The possessive quantifiers keep it one pass: nothing is tried twice.
+The decoder has said where the first one stands, so a body whose last comma is too many is repaired at once. Hazard: the
+rest of it may be as large as the body limit allows, on the event loop. So it is one pass, in C as far as that goes, a
+slice at a time with a turn of everybody else behind each; one body at a time, or many slices would be a long turn; and
+beyond so many commas it is no slip of the pen. The possessive quantifiers keep it one pass: nothing is tried twice.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ import re
 from collections.abc import Iterator
 
 from services.edge.turns import another_turn
+from services.kit.errors import Malformed
 
+COMMAS_MAX = 1_000
 _SLICE_BYTES = 32 * 1024
 """What is looked through in one or two milliseconds."""
 _PLAIN = re.compile(
@@ -30,33 +33,49 @@ class CommaRepair:
     def __init__(self) -> None:
         self._turn = asyncio.Lock()
 
-    async def without_trailing_commas(self, text: bytes) -> bytes:
-        """The same JSON text without commas that stand right before a closing bracket; anything else stays as it is."""
-        kept: list[bytes] = []
+    async def without_trailing_commas(self, text: bytes, bracket_at: int) -> bytes:
+        """
+        The same JSON text without commas that stand right before a closing bracket; anything else stays as it is.
+        `bracket_at`: the first such bracket. Raises Malformed when there are too many.
+        """
+        first = text.rindex(b",", 0, bracket_at)
+        kept = [text[:first], text[first + 1 : bracket_at]]
+        worked_until = bracket_at
         async with self._turn:
-            for piece in _kept(text):
+            for piece, at in _kept(text, bracket_at):
                 kept.append(piece)
-                if len(text) > _SLICE_BYTES:
+                if at - worked_until >= _SLICE_BYTES // 2:
+                    worked_until = at
                     await another_turn()
         return b"".join(kept)
 
 
-def _kept(text: bytes) -> Iterator[bytes]:
-    """What is kept, in pieces that took no more than a slice's work each."""
-    at = 0
+def _kept(text: bytes, begin: int) -> Iterator[tuple[bytes, int]]:
+    """What is kept from there on, piece by piece, each with how far it goes; none took more than a slice's work."""
+    at, commas_left = begin, COMMAS_MAX
     while at < len(text):
         found = _PLAIN.match(text, at, at + _SLICE_BYTES)
         assert found is not None
-        yield found[0]
-        begin = at = found.end()
+        at = found.end()
+        yield found[0], at
         if at == found.endpos:
             continue
-        ends = _string_ends if text.startswith(b'"', at) else _space_ends
-        for end in ends(text, begin + 1):
-            yield text[at:end] if ends is _string_ends else b""
+        if text.startswith(b'"', at):
+            for end in _string_ends(text, at + 1):
+                yield text[at:end], end
+                at = end
+            continue
+        comma = at
+        for end in _space_ends(text, comma + 1):
+            yield b"", end
             at = end
-        if ends is _space_ends:
-            yield text[begin + 1 : at] if text[at : at + 1] in (b"]", b"}") else text[begin:at]
+        if text[at : at + 1] in (b"]", b"}"):
+            commas_left -= 1
+            yield text[comma + 1 : at], at
+        else:
+            yield text[comma:at], at
+        if not commas_left:
+            raise Malformed(f"the body must be JSON: it has more than {COMMAS_MAX} trailing commas")
 
 
 def _string_ends(text: bytes, begin: int) -> Iterator[int]:

@@ -7,6 +7,7 @@ text that came in. A single object counts as one step, and a trailing comma, as 
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
@@ -19,7 +20,7 @@ from services.edge.stages.resolve import find_provider
 from services.edge.surfaces.address import split_query
 from services.edge.surfaces.commas import CommaRepair
 from services.edge.surfaces.steps import StepBuilder, StepDraft
-from services.edge.turns import LARGE_BYTES
+from services.edge.turns import LARGE_BYTES, another_turn
 from services.kit.errors import Malformed, NotBuilt
 
 STEPS_MAX = 32
@@ -35,6 +36,8 @@ class _WireStep(msgspec.Struct):
     query: msgspec.Raw = msgspec.Raw(b"")
 
 
+_TRAILING_COMMA = re.compile(r"trailing comma in (?:array|object) \(byte (\d+)\)$")
+"""What the decoder says of the first fault of a body, and where the bracket behind the comma stands."""
 _STEPS = msgspec.json.Decoder(list[_WireStep])
 _ONE_STEP = msgspec.json.Decoder(_WireStep)
 
@@ -55,10 +58,13 @@ async def plan(exchange: Exchange, body: bytes, *, builder: StepBuilder, repair:
 async def _decode(body: bytes, repair: CommaRepair) -> list[_WireStep]:
     try:
         return _decode_strictly(body)
-    except Malformed:
-        repaired = await repair.without_trailing_commas(body)
-        if repaired == body:
+    except Malformed as error:
+        found = _TRAILING_COMMA.search(error.message)
+        if found is None:
             raise
+    await another_turn()
+    repaired = await repair.without_trailing_commas(body, int(found[1]))
+    await another_turn()
     return _decode_strictly(repaired)
 
 
