@@ -10,6 +10,7 @@ Azure, Bedrock, Replicate), the path is right and the body is not asked.
 from __future__ import annotations
 
 import re
+from itertools import islice
 
 import msgspec
 
@@ -22,6 +23,9 @@ from services.dialects.text_size import text_size_bytes
 # How far into a form, or into a body of which only the beginning is here, a model's name is looked for.
 _LOOK_BYTES_MAX = 65_536
 _MODEL_BYTES_MAX = 256
+
+# Of a beginning that is nothing but brackets no more are looked at: a chat's has a tenth of it.
+_TOKENS_MAX = 8_192
 
 # A model's name becomes a header, a metric's label and a part of counters' keys; no provider has a longer one.
 MODEL_LENGTH_MAX = 256
@@ -155,7 +159,7 @@ def _found_in_prefix(body: bytes) -> Found:
     found: Found = {}
     depth = 0
     name = b""
-    for token in _TOKEN.finditer(body):
+    for token in islice(_TOKEN.finditer(body), _TOKENS_MAX):
         text = token[0]
         if text in b"{[":
             depth += 1

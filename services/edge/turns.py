@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
-LARGE_BYTES = 1024 * 1024
+LARGE_BYTES = 256 * 1024
 """What is larger is worked on in turns: less is done in about a millisecond."""
 
 

@@ -39,6 +39,10 @@ if TYPE_CHECKING:
     from services.edge.port.reply import Reply
     from services.edge.port.server import DataPort
 
+_SLICE_BYTES = 32 * 1024
+"""As much as one header may have, so that a request line is whole in the slice that it begins."""
+_CHUNKS_BYTES = 8 * 1024
+"""Of chunks at once."""
 _NO_LINGER = struct.pack("ii", 1, 0)
 _NOT_HTTP_1 = "the request is not HTTP/1.1"
 _LAST_CHUNK = b"\r\n0\r\n\r\n"
@@ -68,6 +72,8 @@ class Connection(RequestHandler):
         "_heard_bytes",
         "_is_deaf",
         "_is_parting",
+        "_is_slicing",
+        "_later",
         "_payload",
         "_target",
         "bounds",
@@ -92,6 +98,9 @@ class Connection(RequestHandler):
         self._end_timer: asyncio.TimerHandle | None = None
         self._is_deaf = False
         self._is_parting = False
+        self._is_slicing = False
+        self._later = b""
+        """The rest of a segment that is taken in slices."""
         self._heard_bytes = 0
         self._chunked_body: StreamReader | None = None
         """Of the last head, if it is chunked and has not ended."""
@@ -116,6 +125,21 @@ class Connection(RequestHandler):
             transport.abort()  # type: ignore[attr-defined]  # a server's transports can
 
     def data_received(self, data: bytes) -> None:
+        if self._later:
+            self._later += data
+            if data:
+                return
+        elif len(data) > _SLICE_BYTES and self._may_be_chunked(data):
+            self._later = data
+            self._pause_transport_reading()
+            self._take_slice()
+            return
+        self._take(data)
+        if self._later and not self._is_slicing:
+            self._take_soon()
+
+    def _take(self, data: bytes) -> None:
+        """What has come, a segment or a slice of one."""
         head, waiter = self._head, self._waiter
         if head is not None and waiter is not None and not waiter.done():
             arrival = head.again(data)
@@ -140,6 +164,13 @@ class Connection(RequestHandler):
             self._note_partial_head(len(data))
         if self._chunked_body is not None:
             self._watch_last_chunk(data, self._chunked_body)
+
+    def _resume_transport_reading(self) -> None:
+        """What is left of the last segment goes first."""
+        if not self._later:
+            super()._resume_transport_reading()
+        elif not self._is_slicing:
+            self._take_soon()
 
     def connection_lost(self, error: BaseException | None) -> None:
         self.is_gone = True
@@ -171,6 +202,7 @@ class Connection(RequestHandler):
     def part(self) -> None:
         """Nothing more will be said: end our side, let the client read and close its own, then drop the connection."""
         self._is_deaf = True
+        self._later = b""
         self._force_close = True
         transport = self.transport
         if transport is None or transport.is_closing():
@@ -297,6 +329,34 @@ class Connection(RequestHandler):
             self.transport.write(refusal_bytes(error, log_id=self.port.new_log_id()))
         self.port.refused(error)
         self.part()
+
+    # Chunks: a segment may hold thousands of them, and each costs the parser what a large one does.
+
+    def _may_be_chunked(self, segment: bytes) -> bool:
+        """A body in chunks goes on in this segment, or may begin."""
+        if self._chunked_body is not None:
+            return True
+        return self._payload.is_eof() and b"chunked" in segment.lower()
+
+    def _take_soon(self) -> None:
+        """The next slice, when everybody else has had a turn."""
+        self._is_slicing = True
+        self._loop.call_soon(self._take_slice)
+
+    def _take_slice(self) -> None:
+        """One slice; while nothing may be read, what is left waits as the client's next segments do."""
+        self._is_slicing = False
+        is_held = self._reading_paused or self._buffer_paused
+        if self.is_gone or (is_held and not self._is_deaf):
+            return
+        size_bytes = _SLICE_BYTES if self._chunked_body is None else _CHUNKS_BYTES
+        later = self._later
+        self._later = later[size_bytes:]
+        self._take(later[:size_bytes])
+        if self._later:
+            self._take_soon()
+        elif not (self._reading_paused or self._buffer_paused):
+            self._resume_transport_reading()
 
     # Heads, whole and in part.
 

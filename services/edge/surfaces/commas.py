@@ -39,7 +39,7 @@ class CommaRepair:
         `bracket_at`: the first such bracket. Raises Malformed when there are too many.
         """
         first = text.rindex(b",", 0, bracket_at)
-        kept = [text[:first], text[first + 1 : bracket_at]]
+        kept: list[bytes | memoryview] = [memoryview(text)[:first], text[first + 1 : bracket_at]]
         worked_until = bracket_at
         async with self._turn:
             for piece, at in _kept(text, bracket_at):

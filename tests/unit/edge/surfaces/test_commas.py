@@ -79,4 +79,4 @@ async def test_a_large_body_is_repaired_in_turns(filling: bytes) -> None:
         looking.cancel()
 
     assert len(pauses_s) > 100
-    assert max(pauses_s) < 0.02
+    assert max(pauses_s) < 0.05
