@@ -97,8 +97,8 @@ async def _step(exchange: Exchange, index: int, wire: _WireStep, builder: StepBu
         noted=noted_of(headers),
         options=over(_step_options(index, sorted_headers.options, wire.config), resolved.options),
     )
-    form, query = builder.form(draft, resolved.gateway), bytes(wire.query)
-    return builder.build(form, query) if len(query) <= LARGE_BYTES else await builder.build_in_turns(form, query)
+    form, body = builder.form(draft, resolved.gateway), bytes(wire.query)
+    return builder.build(form, body) if len(body) <= LARGE_BYTES else await builder.build_in_turns(form, body)
 
 
 def _step_options(index: int, header_options: dict[str, str], config: dict[str, Any]) -> Options:
