@@ -173,7 +173,10 @@ class Bounds:
     """How much an edge holds at most. Beyond these it answers 413 or 503, or drops and counts."""
 
     body_memory_bytes: int = setting(
-        "NARROWS_BODY_MEMORY_BYTES", kinds.size(), 256 * 1024**2, meaning="request bodies held in memory, all together"
+        "NARROWS_BODY_MEMORY_BYTES",
+        kinds.size(),
+        256 * 1024**2,
+        meaning="request bodies held in memory, all together; 1/16 of it is for those that need no waiting",
     )
     max_body_bytes: int = setting("NARROWS_MAX_BODY_BYTES", kinds.size(), 25 * 1024**2, meaning="one request body")
     max_connections: int = setting(

@@ -3,8 +3,9 @@ Codings: a bounded look into answers that come gzipped or otherwise coded.
 
 The client gets the provider's bytes as they came; whoever wants to know what is in them decodes a copy of its own
 here. Decoding is bounded in what it makes, because a few coded bytes can mean gigabytes: the decoders are fed or
-drained in small steps and stop at the bound. Hazard: what a decoder returns may end anywhere, also in the middle
-of a character.
+drained in small steps and stop at the bound; whoever reads a whole answer on its way also stops as soon as its bytes
+mean far more than an answer's would. Hazard: what a decoder returns may end anywhere, also in the middle of a
+character.
 """
 
 from __future__ import annotations
@@ -15,8 +16,14 @@ from typing import Final, Protocol
 import brotli
 import zstandard
 
-# What one step may make before the bound is looked at again.
+# What one step may make before the bound is looked at again, and how many coded bytes it may take.
 _STEP_BYTES: Final = 262_144
+_STEP_CODED_BYTES: Final = 4_096
+
+ANSWER_RATIO_MAX: Final = 64
+"""Decoded bytes for each coded one; beyond it is no answer: event streams, which repeat themselves most, reach 50."""
+_FREE_BYTES: Final = 262_144
+"""Decoded whatever their ratio."""
 
 # A zstd block of four bytes may mean 128 KiB, and its decoder has no bound on output: it is fed in crumbs.
 _CRUMB_BYTES: Final = 128
@@ -37,13 +44,18 @@ class _Step(Protocol):
 
 
 class BoundedDecoder:
-    """Decodes one answer as it passes, up to `bytes_max` decoded bytes."""
+    """
+    Decodes one answer as it passes, up to `bytes_max` decoded bytes; with a `ratio_max` only while there are not far
+    more of them than coded ones.
+    """
 
-    def __init__(self, coding: str, *, bytes_max: int) -> None:
+    def __init__(self, coding: str, *, bytes_max: int, ratio_max: int | None = None) -> None:
         self._step = _step_of(coding.strip().lower())
         self._room = bytes_max
+        self._ratio_max = ratio_max or bytes_max
+        self._allowed = _FREE_BYTES if ratio_max else bytes_max
         self.is_blind = self._step is None
-        """Nothing more is decoded: the coding is unknown, its bytes are broken or the bound is reached."""
+        """Nothing more is decoded: the coding is unknown, its bytes are broken or mean too much."""
         self.is_broken = False
         """The bytes are not in the coding."""
 
@@ -54,24 +66,33 @@ class BoundedDecoder:
 
     def feed(self, chunk: bytes) -> bytes:
         """The decoded bytes that this chunk completes; empty once blind."""
+        if len(chunk) <= _STEP_CODED_BYTES:
+            return self._feed(chunk)
+        steps = range(0, len(chunk), _STEP_CODED_BYTES)
+        return b"".join([self._feed(chunk[at : at + _STEP_CODED_BYTES]) for at in steps])
+
+    def _feed(self, chunk: bytes) -> bytes:
         if self._step is None or self.is_blind:
             return b""
+        self._allowed += self._ratio_max * len(chunk)
+        room = min(self._room, self._allowed)
         try:
-            decoded = self._step.feed(chunk, self._room)
+            decoded = self._step.feed(chunk, room)
         except (zlib.error, brotli.error, zstandard.ZstdError, EOFError):
             self.is_blind = self.is_broken = True
             return b""
-        self._room -= len(decoded)
-        if self._room <= 0:
+        size_bytes = len(decoded)
+        self._room -= size_bytes
+        self._allowed -= size_bytes
+        if size_bytes >= room:
             self.is_blind = True
-            return decoded[: len(decoded) + self._room]
+            return decoded[:room]
         return decoded
 
 
 def decode_bounded(coded: bytes, coding: str, *, bytes_max: int) -> bytes:
     """The first `bytes_max` decoded bytes; what cannot be decoded is left out."""
-    decoder = BoundedDecoder(coding, bytes_max=bytes_max)
-    return b"".join(decoder.feed(coded[at : at + 4_096]) for at in range(0, len(coded), 4_096))
+    return BoundedDecoder(coding, bytes_max=bytes_max).feed(coded)
 
 
 def _step_of(coding: str) -> _Step | None:

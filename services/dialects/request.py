@@ -10,6 +10,7 @@ Azure, Bedrock, Replicate), the path is right and the body is not asked.
 from __future__ import annotations
 
 import re
+from itertools import islice
 
 import msgspec
 
@@ -22,6 +23,9 @@ from services.dialects.text_size import text_size_bytes
 # How far into a form, or into a body of which only the beginning is here, a model's name is looked for.
 _LOOK_BYTES_MAX = 65_536
 _MODEL_BYTES_MAX = 256
+
+# Of a beginning that is nothing but brackets no more are looked at: a chat's has a tenth of it.
+_TOKENS_MAX = 8_192
 
 # A model's name becomes a header, a metric's label and a part of counters' keys; no provider has a longer one.
 MODEL_LENGTH_MAX = 256
@@ -101,8 +105,13 @@ class RequestReader:
     def __init__(self) -> None:
         self._fields = ShapeReader(_PATHS)
 
-    def read(self, form: RequestForm, body: bytes, *, is_prefix: bool = False) -> RequestFacts:
-        """The facts of a request. Never raises. `is_prefix`: the body streams, and these are only its first bytes."""
+    def read(
+        self, form: RequestForm, body: bytes, *, is_prefix: bool = False, size_bytes: int | None = None
+    ) -> RequestFacts:
+        """
+        The facts of a request. Never raises. `is_prefix`: the body streams, and these are only its first bytes;
+        `size_bytes`: its text has been counted already.
+        """
         is_whole = body and not (is_prefix or form.is_multipart)
         try:
             values = self._fields.read(body)[0] if is_whole else _found_in_beginning(body, form)
@@ -116,7 +125,9 @@ class RequestReader:
             most = None
         elif type(answers) is int and answers > 1:
             most *= answers
-        return RequestFacts(form.format, model, form.is_stream or stream is True, most, text_size_bytes(body))
+        if size_bytes is None:
+            size_bytes = text_size_bytes(body)
+        return RequestFacts(form.format, model, form.is_stream or stream is True, most, size_bytes)
 
 
 def _found_in_beginning(body: bytes, form: RequestForm) -> Values:
@@ -148,7 +159,7 @@ def _found_in_prefix(body: bytes) -> Found:
     found: Found = {}
     depth = 0
     name = b""
-    for token in _TOKEN.finditer(body):
+    for token in islice(_TOKEN.finditer(body), _TOKENS_MAX):
         text = token[0]
         if text in b"{[":
             depth += 1

@@ -26,7 +26,7 @@ from services.dialects.bodies import (
     LinesBody,
     framing_of,
 )
-from services.dialects.codings import BoundedDecoder
+from services.dialects.codings import ANSWER_RATIO_MAX, BoundedDecoder
 from services.dialects.fields import FieldReader
 from services.dialects.formats import Format
 from services.dialects.ratios import RatioTable
@@ -96,7 +96,8 @@ class UsageReaders:
             make = self._bodies.get((form.name, content_type)) or self._maker(form, content_type)
             body = make(tally)
         if content_encoding and body is not None and content_encoding.strip().lower() not in ("", "identity"):
-            body = CodedBody(body, BoundedDecoder(content_encoding, bytes_max=DECODED_BYTES_MAX))
+            decoder = BoundedDecoder(content_encoding, bytes_max=DECODED_BYTES_MAX, ratio_max=ANSWER_RATIO_MAX)
+            body = CodedBody(body, decoder)
         ratios = self.ratios if status < _ERROR_STATUS else None
         return UsageReader(facts, tally, body, ratios, _pass if body is None else body.feed)
 

@@ -22,6 +22,7 @@ import msgspec
 from services.contracts.cache.values import KEY_BYTES
 from services.contracts.router.values import Gateway, Provider
 from services.dialects.shaping import CALLER_HEADERS, SHAPING_HEADERS
+from services.edge.turns import in_turns
 
 _KINDS_MAX = 256
 _NAMES_MAX = 1024
@@ -65,6 +66,15 @@ class KeySeed:
             return self._hashed.digest()
         hashed = self._hashed.copy()
         hashed.update(body)
+        return hashed.digest()
+
+    async def key_in_turns(self, body: bytes) -> bytes:
+        """The same of a large body."""
+        if self._is_whole:
+            return self._hashed.digest()
+        hashed = self._hashed.copy()
+        async for piece in in_turns(body):
+            hashed.update(piece)
         return hashed.digest()
 
 

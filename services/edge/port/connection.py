@@ -36,8 +36,13 @@ from services.edge.port.request_line import plain_line
 from services.kit.errors import BodyTimeout, HeadTooLarge, Malformed, NarrowsError, Overloaded
 
 if TYPE_CHECKING:
+    from services.edge.port.reply import Reply
     from services.edge.port.server import DataPort
 
+_SLICE_BYTES = 32 * 1024
+"""As much as one header may have, so that a request line is whole in the slice that it begins."""
+_CHUNKS_BYTES = 8 * 1024
+"""Of chunks at once."""
 _NO_LINGER = struct.pack("ii", 1, 0)
 _NOT_HTTP_1 = "the request is not HTTP/1.1"
 _LAST_CHUNK = b"\r\n0\r\n\r\n"
@@ -67,6 +72,8 @@ class Connection(RequestHandler):
         "_heard_bytes",
         "_is_deaf",
         "_is_parting",
+        "_is_slicing",
+        "_later",
         "_payload",
         "_target",
         "bounds",
@@ -91,6 +98,9 @@ class Connection(RequestHandler):
         self._end_timer: asyncio.TimerHandle | None = None
         self._is_deaf = False
         self._is_parting = False
+        self._is_slicing = False
+        self._later = b""
+        """The rest of a segment that is taken in slices."""
         self._heard_bytes = 0
         self._chunked_body: StreamReader | None = None
         """Of the last head, if it is chunked and has not ended."""
@@ -115,6 +125,21 @@ class Connection(RequestHandler):
             transport.abort()  # type: ignore[attr-defined]  # a server's transports can
 
     def data_received(self, data: bytes) -> None:
+        if self._later:
+            self._later += data
+            if data:
+                return
+        elif len(data) > _SLICE_BYTES and self._may_be_chunked(data):
+            self._later = data
+            self._pause_transport_reading()
+            self._take_slice()
+            return
+        self._take(data)
+        if self._later and not self._is_slicing:
+            self._take_soon()
+
+    def _take(self, data: bytes) -> None:
+        """What has come, a segment or a slice of one."""
         head, waiter = self._head, self._waiter
         if head is not None and waiter is not None and not waiter.done():
             arrival = head.again(data)
@@ -139,6 +164,13 @@ class Connection(RequestHandler):
             self._note_partial_head(len(data))
         if self._chunked_body is not None:
             self._watch_last_chunk(data, self._chunked_body)
+
+    def _resume_transport_reading(self) -> None:
+        """What is left of the last segment goes first."""
+        if not self._later:
+            super()._resume_transport_reading()
+        elif not self._is_slicing:
+            self._take_soon()
 
     def connection_lost(self, error: BaseException | None) -> None:
         self.is_gone = True
@@ -174,6 +206,7 @@ class Connection(RequestHandler):
     def part(self) -> None:
         """Nothing more will be said: end our side, let the client read and close its own, then drop the connection."""
         self._is_deaf = True
+        self._later = b""
         self._force_close = True
         transport = self.transport
         if transport is None or transport.is_closing():
@@ -206,6 +239,8 @@ class Connection(RequestHandler):
         try:
             while not (self._force_close or self._close):
                 arrival: Arrival | None = None
+                if self._messages or self._paused:
+                    await self._let_others()
                 if not self._messages:
                     self._next_keepalive_close_time = loop.time() + self._keepalive_timeout
                     if self._keepalive_handle is None:
@@ -233,16 +268,35 @@ class Connection(RequestHandler):
                 if self._upgraded:
                     # It feeds the parser with what came behind an upgrade that was not made.
                     await self.finish_response(arrival, reply, None)  # type: ignore[arg-type]  # as above
-                if reply.is_last:
-                    self.part()
-                elif arrival.body is None and not arrival.payload.is_eof():
-                    self.force_close()
+                self._go_on(arrival, reply)
         except asyncio.CancelledError:
             self.force_close()
             raise
         if not self._is_parting and self.transport is not None:
             self._task_handler = None
             self.transport.close()
+
+    def _go_on(self, arrival: Arrival, reply: Reply) -> None:
+        """Whether there may be a next request, now that this one is answered."""
+        if reply.is_last:
+            self.part()
+        elif arrival.body is None and not arrival.payload.is_eof():
+            self.force_close()
+
+    async def _let_others(self) -> None:
+        """
+        Who sends many requests at once has one answered in a turn of the loop, and none while answers are not read.
+
+        A client that leaves them unread rests between two requests, and may do so as long as any.
+        """
+        await asyncio.sleep(0)
+        try:
+            async with asyncio.timeout(self.bounds.keep_alive_s):
+                await self.drained()
+        except ConnectionError:
+            return
+        except TimeoutError:
+            self.reset()
 
     def _watch_rest(self) -> None:
         """A connection that rests too long between two requests is closed."""
@@ -279,6 +333,34 @@ class Connection(RequestHandler):
             self.transport.write(refusal_bytes(error, log_id=self.port.new_log_id()))
         self.port.refused(error)
         self.part()
+
+    # Chunks: a segment may hold thousands of them, and each costs the parser what a large one does.
+
+    def _may_be_chunked(self, segment: bytes) -> bool:
+        """A body in chunks goes on in this segment, or may begin."""
+        if self._chunked_body is not None:
+            return True
+        return self._payload.is_eof() and b"chunked" in segment.lower()
+
+    def _take_soon(self) -> None:
+        """The next slice, when everybody else has had a turn."""
+        self._is_slicing = True
+        self._loop.call_soon(self._take_slice)
+
+    def _take_slice(self) -> None:
+        """One slice; while nothing may be read, what is left waits as the client's next segments do."""
+        self._is_slicing = False
+        is_held = self._reading_paused or self._buffer_paused
+        if self.is_gone or (is_held and not self._is_deaf):
+            return
+        size_bytes = _SLICE_BYTES if self._chunked_body is None else _CHUNKS_BYTES
+        later = self._later
+        self._later = later[size_bytes:]
+        self._take(later[:size_bytes])
+        if self._later:
+            self._take_soon()
+        elif not (self._reading_paused or self._buffer_paused):
+            self._resume_transport_reading()
 
     # Heads, whole and in part.
 

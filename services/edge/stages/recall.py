@@ -23,6 +23,7 @@ from services.edge.answers.recall import First, Recall
 from services.edge.exchange import Exchange
 from services.edge.plan import Step
 from services.edge.source import JoinedAnswer, StoredAnswer
+from services.edge.turns import LARGE_BYTES
 from services.kit.errors import FirstByteTimeout
 from services.kit.names import SpanName
 from services.kit.telemetry.tracing import Tracer
@@ -73,7 +74,7 @@ class Recaller:
         seed = form.seed if form is not None else None
         if seed is None:
             seed = self._seed(gateway, step)
-        key = seed.key(body)
+        key = seed.key(body) if len(body) <= LARGE_BYTES else await seed.key_in_turns(body)
         near = self._answers.near(key)
         if near is not None:
             exchange.recalled = Recalled("HIT", 0, StoredAnswer(near))

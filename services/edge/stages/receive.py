@@ -27,6 +27,7 @@ from services.edge.port.body import (
 )
 from services.edge.record import are_payloads_kept
 from services.edge.surfaces import native, universal
+from services.edge.surfaces.commas import CommaRepair
 from services.edge.surfaces.steps import StepBuilder
 from services.kit.errors import MethodNotAllowed, NotBuilt
 
@@ -53,6 +54,7 @@ class Receiver:
         self._memory = memory
         self._body_bytes_max = body_bytes_max
         self._builder = builder
+        self._repair = CommaRepair()
 
     def receive(self, exchange: Exchange) -> Awaitable[None] | None:
         """
@@ -87,9 +89,9 @@ class Receiver:
         try:
             if is_universal:
                 assert isinstance(body, bytes)
-                plan = universal.plan(exchange, body, builder=self._builder)
+                plan = await universal.plan(exchange, body, builder=self._builder, repair=self._repair)
             else:
-                plan = (native.step(exchange, body, builder=self._builder),)
+                plan = (await native.step(exchange, body, builder=self._builder),)
         except BaseException:
             self._memory.give(held)
             raise

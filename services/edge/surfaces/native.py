@@ -12,6 +12,7 @@ from services.edge.exchange import Exchange
 from services.edge.options import Options, retries_of
 from services.edge.plan import Step, StepForm, StreamedBody
 from services.edge.surfaces.steps import StepBuilder, StepDraft
+from services.edge.turns import LARGE_BYTES
 
 
 def needs_whole_body(exchange: Exchange) -> bool:
@@ -33,7 +34,7 @@ def _may_be_cached(options: Options, gateway: Gateway) -> bool:
     return gateway.cache.ttl_s > 0 or options.cache_key != ""
 
 
-def step(exchange: Exchange, body: bytes | StreamedBody, *, builder: StepBuilder) -> Step:
+async def step(exchange: Exchange, body: bytes | StreamedBody, *, builder: StepBuilder) -> Step:
     """The one step. Raises Malformed (dot segments, host parts), KeyUnavailable, NotBuilt."""
     head = exchange.arrival.head
     form = head.step_form if head is not None else None
@@ -41,7 +42,9 @@ def step(exchange: Exchange, body: bytes | StreamedBody, *, builder: StepBuilder
         form = _form(exchange, builder)
         if head is not None:
             head.step_form = form
-    return builder.build(form, body) if isinstance(body, bytes) else builder.build_streamed(form, body)
+    if not isinstance(body, bytes):
+        return builder.build_streamed(form, body)
+    return builder.build(form, body) if len(body) <= LARGE_BYTES else await builder.build_in_turns(form, body)
 
 
 def _form(exchange: Exchange, builder: StepBuilder) -> StepForm:

@@ -17,10 +17,12 @@ from msgspec.structs import replace
 from services.contracts.router.values import Gateway, Provider, Target
 from services.dialects.request import RequestFacts, RequestReader, request_form
 from services.dialects.target import has_dot_segment, resolve_target
+from services.dialects.text_size import TextSize
 from services.edge.headers import HeaderSorter, Noted, noted_of
 from services.edge.options import Options, retries_of, timeouts_of
 from services.edge.plan import Step, StepForm, StreamedBody
 from services.edge.record import are_payloads_kept
+from services.edge.turns import another_turn, in_turns
 from services.edge.upstream.origin import Origin
 from services.kit.errors import Malformed
 
@@ -93,6 +95,15 @@ class StepBuilder:
     def build(self, form: StepForm, body: bytes) -> Step:
         """The complete step."""
         return replace(form.step, body=body, facts=self._reader.read(form.request, body), form=form)
+
+    async def build_in_turns(self, form: StepForm, body: bytes) -> Step:
+        """The same for a large body."""
+        counted = TextSize()
+        async for piece in in_turns(body):
+            counted.feed(piece)
+        facts = self._reader.read(form.request, body, size_bytes=counted.size_bytes)
+        await another_turn()
+        return replace(form.step, body=body, facts=facts, form=form)
 
     def build_streamed(self, form: StepForm, body: StreamedBody) -> Step:
         """The same for a body that passes through."""

@@ -7,6 +7,7 @@ text that came in. A single object counts as one step, and a trailing comma, as 
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
@@ -17,8 +18,9 @@ from services.edge.options import Options, options_of_config, over, parse_option
 from services.edge.plan import Plan, Step
 from services.edge.stages.resolve import find_provider
 from services.edge.surfaces.address import split_query
-from services.edge.surfaces.commas import without_trailing_commas
+from services.edge.surfaces.commas import CommaRepair
 from services.edge.surfaces.steps import StepBuilder, StepDraft
+from services.edge.turns import LARGE_BYTES, another_turn
 from services.kit.errors import Malformed, NotBuilt
 
 STEPS_MAX = 32
@@ -34,30 +36,35 @@ class _WireStep(msgspec.Struct):
     query: msgspec.Raw = msgspec.Raw(b"")
 
 
+_TRAILING_COMMA = re.compile(r"trailing comma in (?:array|object) \(byte (\d+)\)$")
+"""What the decoder says of the first fault of a body, and where the bracket behind the comma stands."""
 _STEPS = msgspec.json.Decoder(list[_WireStep])
 _ONE_STEP = msgspec.json.Decoder(_WireStep)
 
 
-def plan(exchange: Exchange, body: bytes, *, builder: StepBuilder) -> Plan:
+async def plan(exchange: Exchange, body: bytes, *, builder: StepBuilder, repair: CommaRepair) -> Plan:
     """
     All steps, in their order. Raises Malformed with the path of what was wrong, UnknownProvider, KeyUnavailable,
     NotBuilt.
     """
-    wire_steps = _decode(body)
+    wire_steps = await _decode(body, repair)
     if not wire_steps:
         raise Malformed("the body must be an array of at least one step")
     if len(wire_steps) > STEPS_MAX:
         raise Malformed(f"the body must have at most {STEPS_MAX} steps, has {len(wire_steps)}")
-    return tuple([_step(exchange, index, wire, builder) for index, wire in enumerate(wire_steps)])
+    return tuple([await _step(exchange, index, wire, builder) for index, wire in enumerate(wire_steps)])
 
 
-def _decode(body: bytes) -> list[_WireStep]:
+async def _decode(body: bytes, repair: CommaRepair) -> list[_WireStep]:
     try:
         return _decode_strictly(body)
-    except Malformed:
-        repaired = without_trailing_commas(body)
-        if repaired == body:
+    except Malformed as error:
+        found = _TRAILING_COMMA.search(error.message)
+        if found is None:
             raise
+    await another_turn()
+    repaired = await repair.without_trailing_commas(body, int(found[1]))
+    await another_turn()
     return _decode_strictly(repaired)
 
 
@@ -72,7 +79,7 @@ def _decode_strictly(body: bytes) -> list[_WireStep]:
         raise Malformed("the body must be a JSON array of steps: it is nested too deeply") from None
 
 
-def _step(exchange: Exchange, index: int, wire: _WireStep, builder: StepBuilder) -> Step:
+async def _step(exchange: Exchange, index: int, wire: _WireStep, builder: StepBuilder) -> Step:
     resolved = exchange.resolved
     if wire.provider == "compat":
         raise NotBuilt(f"[{index}].provider: the unified endpoint (compat) is not built yet")
@@ -90,7 +97,8 @@ def _step(exchange: Exchange, index: int, wire: _WireStep, builder: StepBuilder)
         noted=noted_of(headers),
         options=over(_step_options(index, sorted_headers.options, wire.config), resolved.options),
     )
-    return builder.build(builder.form(draft, resolved.gateway), bytes(wire.query))
+    form, body = builder.form(draft, resolved.gateway), bytes(wire.query)
+    return builder.build(form, body) if len(body) <= LARGE_BYTES else await builder.build_in_turns(form, body)
 
 
 def _step_options(index: int, header_options: dict[str, str], config: dict[str, Any]) -> Options:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import socket
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 
-from tests.protocol.port.edges import RunningEdge
+from tests.protocol.port.conftest import Serve
+from tests.protocol.port.edges import RunningEdge, quick
 from tests.protocol.port.provider import Provider, header_of
 from tests.protocol.port.raw import post, request
 
@@ -115,3 +121,77 @@ async def test_a_transfer_coding_that_would_be_lost_is_refused(
 
     assert answer.status == 400
     assert provider.received == []
+
+
+async def test_thousands_of_chunks_are_a_body_and_nobody_waits_for_them(edge: RunningEdge, provider: Provider) -> None:
+    client = await edge.connect()
+    body = bytes(range(256)) * 400
+    chunks = b"".join([b"1\r\n%b\r\n" % body[at : at + 1] for at in range(len(body))]) + b"0\r\n\r\n"
+
+    async with pauses() as pauses_s:
+        first = await client.ask(request(CHAT, b"Transfer-Encoding: chunked", method=b"POST", body=chunks))
+    second = await client.ask(post(CHAT, b"{}"))
+
+    assert (first.status, second.status) == (200, 200)
+    assert [each.body for each in provider.received] == [body, b"{}"]
+    assert max(pauses_s) < 0.08
+
+
+async def test_requests_in_one_segment_are_answered_one_in_a_turn(edge: RunningEdge) -> None:
+    client = await edge.connect()
+
+    async with pauses() as pauses_s:
+        await client.send(request("/v1/local/nobody/openai/models") * 30)
+        answers = [await client.answer() for _ in range(30)]
+
+    assert [answer.status for answer in answers] == [404] * 30
+    assert len(pauses_s) >= 30
+
+
+async def test_answers_that_nobody_reads_are_not_added_to(serve: Serve) -> None:
+    edge = await serve(port_bounds=quick(keep_alive_s=0.3))
+    loop, unsent_bytes = asyncio.get_running_loop(), [0]
+    with socket.socket() as deaf:
+        deaf.setblocking(False)
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        await loop.sock_connect(deaf, edge.edge.address)
+
+        async def ask_on() -> None:
+            while True:
+                await loop.sock_sendall(deaf, request("/v1/local/nobody/openai/models") * 30)
+                await asyncio.sleep(0.005)
+                open_ones = [each.transport for each in edge.edge.port.connections if each.transport is not None]
+                unsent_bytes.extend(each.get_write_buffer_size() for each in open_ones)
+
+        with pytest.raises(ConnectionError):
+            await asyncio.wait_for(ask_on(), 20)
+
+    assert 0 < max(unsent_bytes) < 2**17
+
+
+@pytest.mark.parametrize("beginning", [b'{"messages":' + b"[" * 100_000, b'{"a":' + b"[]," * 40_000])
+async def test_the_beginning_of_a_body_is_not_looked_through_for_ever(edge: RunningEdge, beginning: bytes) -> None:
+    client = await edge.connect()
+
+    async with pauses() as pauses_s:
+        answer = await client.ask(post(CHAT, beginning))
+
+    assert answer.status == 200
+    assert max(pauses_s) < 0.05
+
+
+@asynccontextmanager
+async def pauses() -> AsyncIterator[list[float]]:
+    """Seconds of processor time that each turn of the loop took."""
+    took_s: list[float] = []
+
+    async def look() -> None:
+        while True:
+            began_s = time.thread_time()
+            await asyncio.sleep(0)
+            took_s.append(time.thread_time() - began_s)
+
+    async with asyncio.TaskGroup() as tasks:
+        looking = tasks.create_task(look())
+        yield took_s
+        looking.cancel()

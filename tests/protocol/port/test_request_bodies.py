@@ -213,6 +213,18 @@ async def test_held_bodies_share_a_budget_and_give_it_back(serve: Serve, provide
     assert held_bytes(edge) == 0
 
 
+async def test_bodies_on_their_way_do_not_keep_out_those_that_are_here(serve: Serve, provider: Provider) -> None:
+    edge = await serve("  retries: {{maxAttempts: 2}}", body_memory_bytes=400_000)
+    slow, late, quick_one = [await edge.connect() for _ in range(3)]
+    await slow.send(post(CHAT, b"x" * 900_000)[:370_000])
+    await until(lambda: held_bytes(edge) > 350_000)
+
+    shed = await late.ask(post(CHAT, b"x" * 300_000))
+    served = await quick_one.ask(post(CHAT, b"{}"))
+
+    assert (shed.status, served.status) == (503, 200)
+
+
 GIVES_BACK = {
     "answered": post(CHAT, b'{"model":"m"}'),
     "no such step": post("/v1/local/main", b'[{"provider":"nobody","endpoint":"x","query":{}}]'),

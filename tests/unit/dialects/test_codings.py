@@ -10,7 +10,8 @@ import brotli
 import pytest
 import zstandard
 
-from services.dialects.codings import BoundedDecoder, decode_bounded
+from services.dialects.codings import ANSWER_RATIO_MAX, BoundedDecoder, decode_bounded
+from tests.hostile.bombs import CODINGS, bomb
 
 TEXT = b'{"usage": {"total_tokens": 12}, "text": "' + b"all kinds of words " * 200 + b'"}'
 
@@ -87,6 +88,29 @@ def test_a_bomb_costs_no_more_than_its_bound(coding: str) -> None:
 
     assert len(decoded) == 1_000_000
     assert time.process_time() - began < 0.5
+
+
+@pytest.mark.parametrize("coding", CODINGS)
+@pytest.mark.parametrize("size", [1_000, 65_536])
+def test_an_answer_that_means_far_more_than_it_has_is_not_read_on(coding: str, size: int) -> None:
+    coded, answer = bomb(coding), BoundedDecoder(coding, bytes_max=2**26, ratio_max=ANSWER_RATIO_MAX)
+
+    decoded = b"".join(answer.feed(coded[at : at + size]) for at in range(0, len(coded), size))
+
+    assert answer.is_blind
+    assert decoded.startswith(b'{"object":"chat.completion"')
+    assert 262_144 < len(decoded) < 2**20
+
+
+def test_an_answer_that_repeats_itself_is_read_to_its_end() -> None:
+    event = (
+        'data: {"id":"chatcmpl-1","object":"chat.completion.chunk","model":"m","choices":[{"delta":{"content":"%d"}}]}'
+    )
+    text = "\n\n".join([event % number for number in range(50_000)]).encode()
+    answer = BoundedDecoder("gzip", bytes_max=2**26, ratio_max=ANSWER_RATIO_MAX)
+
+    assert answer.feed(gzip.compress(text)) == text
+    assert not answer.is_blind
 
 
 def test_a_flushed_stream_is_decoded_as_it_comes() -> None:

@@ -59,3 +59,23 @@ def test_a_mark_may_come_byte_by_byte() -> None:
     counted.feed(FILE)
 
     assert counted.size_bytes == 21 + SEEN
+
+
+@given(cuts=st.lists(st.integers(0, 200), max_size=40))
+def test_marks_may_be_split_anywhere_and_stand_close(cuts: list[int]) -> None:
+    body = b'"data":";base64,;base64,"data":"data": "x";base64,"' * 4
+    whole, counted = TextSize(), TextSize()
+    whole.feed(body)
+
+    for begin, end in pairwise([0, *sorted(cuts), len(body)]):
+        counted.feed(body[begin:end])
+
+    assert counted.size_bytes == whole.size_bytes == len(body)
+
+
+@pytest.mark.parametrize("mark", [b';base64,"', b'"data":""', b';base64,"a'])
+@pytest.mark.timeout(10)
+def test_a_body_full_of_marks_is_counted_in_one_pass(mark: bytes) -> None:
+    body = mark * (8 * 2**20 // len(mark))
+
+    assert text_size_bytes(body) == len(body)
