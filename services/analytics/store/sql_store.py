@@ -82,11 +82,11 @@ class SqlLogStore:
         try:
             return list(await self._engine.fetch(select.text, select.parameters))
         except StatementRefused as error:
+            _log.warning("the log store refused a question: %s", error)
             raise _unavailable(error) from None
 
 
 def _unavailable(error: StatementRefused) -> DependencyUnavailable:
-    _log.warning("the log store refused a statement: %s", error)
     return DependencyUnavailable(f"the log store cannot answer: {error}")
 
 
