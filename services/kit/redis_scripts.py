@@ -1,12 +1,13 @@
 """
 Redis scripts: many calls of Lua scripts in one write, their replies in one read.
 
-A call costs its arguments and little else: a connection is taken from the client's pool once and kept, commands are
-packed and replies parsed in C, and no call has a timer or a task of its own. Scripts are called by hash; a
-server that does not know one, as after a restart or a failover, is told its text and asked again.
+A call costs its arguments and little else: connections are taken from the client's pool and some of them kept,
+commands are packed and replies parsed in C, and no call has a timer or a task of its own. Scripts are called by hash;
+a server that does not know one, as after a restart or a failover, is told its text and asked again.
 
 Hazard: nothing here has a deadline. Whoever calls stands behind a `Breaker`, and its deadline is the only one. A call
-that is cut off closes its connection, because what it asked is still to come on it.
+that is cut off closes its connection, because what it asked is still to come on it, and leaves it to the pool: a probe
+needs one, and would find none for ever if an outage could make all of them ours.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ from redis.asyncio import Connection, ConnectionPool, RedisCluster
 from redis.exceptions import NoScriptError, ResponseError
 
 from services.kit.redis import RedisClient
+
+IDLE_MAX = 16
+"""Connections kept between calls: half of the pool's, the others are for whoever else uses the client."""
 
 Argument = bytes | str | int
 
@@ -49,6 +53,8 @@ class RedisScripts:
         self._client = client
         self._pool = None if isinstance(client, RedisCluster) else client.connection_pool
         self._idle: list[Connection] = []
+        self._takers = 0
+        """Calls that want a connection of the pool's."""
 
     async def run(self, calls: Sequence[ScriptCall]) -> list[Any]:
         """
@@ -76,17 +82,25 @@ class RedisScripts:
         connection = await self._take(self._pool)
         try:
             await connection.send_packed_command([b"".join(map(_pack, commands))])
-            return [await _reply(connection) for _ in commands]
+            results = [await _reply(connection) for _ in commands]
         except BaseException:
             await connection.disconnect(nowait=True)
+            await _leave(self._pool, connection)
             raise
-        finally:
+        if len(self._idle) < IDLE_MAX and not self._takers:
             self._idle.append(connection)
+        else:
+            await _leave(self._pool, connection)
+        return results
 
     async def _take(self, pool: ConnectionPool) -> Connection:
         """A connection that is ready: one that was used before, or one more from the pool."""
         if not self._idle:
-            connection: Connection = await pool.get_connection()  # type: ignore[no-untyped-call]
+            self._takers += 1
+            try:
+                connection: Connection = await pool.get_connection()  # type: ignore[no-untyped-call]
+            finally:
+                self._takers -= 1
             connection.socket_timeout = None  # a timer, and for each write a task, are what the breaker saves us
             return connection
         connection = self._idle.pop()
@@ -96,9 +110,15 @@ class RedisScripts:
             await connection.disconnect(nowait=True)
             await connection.connect()  # type: ignore[no-untyped-call]  # here and above: the gap is the library's
         except BaseException:
-            self._idle.append(connection)
+            await _leave(pool, connection)
             raise
         return connection
+
+
+async def _leave(pool: ConnectionPool, connection: Connection) -> None:
+    """To the pool, as it was when it came from there."""
+    connection.socket_timeout = pool.connection_kwargs.get("socket_timeout")
+    await pool.release(connection)
 
 
 async def _reply(connection: Connection) -> Any:

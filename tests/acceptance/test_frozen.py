@@ -7,10 +7,10 @@ No request fails, the wait is short, and header, metric and `/status` say what i
 from __future__ import annotations
 
 import asyncio
-import itertools
 import json
 import os
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -88,10 +88,10 @@ class Stage:
 
     def load(self) -> OpenLoop:
         url = f"{self.narrows.url}/v1/local/leaning/simulator/chat/completions"
-        numbers = itertools.count()
 
         async def one() -> Outcome:
-            question = {"model": "simulator-small", "messages": [{"role": "user", "content": str(next(numbers))}]}
+            """A question that nobody has asked before: it goes all the way."""
+            question = {"model": "simulator-small", "messages": [{"role": "user", "content": str(uuid.uuid4())}]}
             return await ask(url, question, PROVIDER)
 
         return OpenLoop(one, rate_per_s=RATE_PER_S)

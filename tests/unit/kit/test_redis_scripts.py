@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from redis.exceptions import ResponseError
 
-from services.kit.redis import OUTAGES, RedisClient, open_redis
+from services.kit.redis import CONNECTIONS_MAX, OUTAGES, RedisClient, open_redis
 from services.kit.redis_scripts import RedisScripts, Script, ScriptCall
 from tests.redis_server import RedisServer
 
@@ -84,6 +84,28 @@ async def test_a_call_that_was_cut_off_leaves_no_reply_to_the_next(client: Redis
     server.thaw()
 
     assert await scripts.run([echo("b")]) == [b"b"]
+
+
+async def test_however_many_calls_an_outage_cuts_off_the_client_has_connections_left(
+    client: RedisClient, server: RedisServer
+) -> None:
+    scripts = RedisScripts(client=client)
+    await scripts.run([echo("a")])
+    server.freeze()
+    cut_off = [asyncio.wait_for(scripts.run([echo("late")]), 0.1) for _ in range(2 * CONNECTIONS_MAX)]
+    assert {type(error) for error in await asyncio.gather(*cut_off, return_exceptions=True)} == {TimeoutError}
+    server.thaw()
+
+    assert await client.ping()
+
+
+async def test_calls_beyond_the_connections_wait_for_one_and_leave_some_to_others(client: RedisClient) -> None:
+    scripts = RedisScripts(client=client)
+    await scripts.load(ECHO)
+    results = await asyncio.gather(*(scripts.run([echo(str(number))]) for number in range(4 * CONNECTIONS_MAX)))
+
+    assert results == [[str(number).encode()] for number in range(4 * CONNECTIONS_MAX)]
+    assert await client.ping()
 
 
 async def test_a_server_that_is_gone_is_an_outage(client: RedisClient, server: RedisServer) -> None:
