@@ -15,7 +15,8 @@ from typing import Any
 from urllib.parse import quote
 
 from tests.harness.deployment import Deployment
-from tests.harness.processes import NarrowsProcess, get_json, metric
+from tests.harness.metrics import metric
+from tests.harness.processes import NarrowsProcess, get_json
 
 Row = dict[str, Any]
 

@@ -12,7 +12,6 @@ import contextlib
 import json
 import os
 import random
-import re
 import signal
 import socket
 import subprocess
@@ -140,13 +139,6 @@ def status_of(url: str) -> int:
         return error.code
     except OSError:
         return 0
-
-
-def metric(process: NarrowsProcess, name: str) -> float:
-    """What a process' `/metrics` says under that name, all its series together."""
-    with urllib.request.urlopen(f"http://{process.health}/metrics", timeout=5) as answer:
-        text = answer.read().decode()
-    return sum(float(value) for value in re.findall(rf"^{name}(?:\{{[^}}]*\}})? (\S+)$", text, re.MULTILINE))
 
 
 def get_json(url: str, headers: Mapping[str, str] | None = None) -> object:

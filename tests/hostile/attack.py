@@ -1,7 +1,7 @@
 """
 Attacks: what they have in common. Each speaks to one edge and returns what did not end as stated.
 
-An attack is a function of the edge's address; `in_a_process` runs it in a process of its own with the lowest priority,
+An attack is a function of the edge's address; `in_a_process` runs it in a process of its own with a low priority,
 so that what it costs to attack is not taken for what it does.
 """
 
@@ -22,7 +22,7 @@ from tests.protocol.port.raw import RawAnswer, RawClient
 
 CHAT = "/v1/local/main/openai/chat/completions"
 UNIVERSAL = "/v1/local/main"
-_LOWEST_PRIORITY = 19
+_LOW_PRIORITY = 5
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def attackers() -> ProcessPoolExecutor:
 
 
 def _stand_back() -> None:
-    os.setpriority(os.PRIO_PROCESS, 0, _LOWEST_PRIORITY)
+    os.setpriority(os.PRIO_PROCESS, 0, _LOW_PRIORITY)
 
 
 async def in_a_process(executor: Executor, attack: Attack, edge: Edge) -> Result:

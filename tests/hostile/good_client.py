@@ -39,14 +39,16 @@ class GoodClient:
     @contextlib.asynccontextmanager
     async def asking(self) -> AsyncIterator[None]:
         """Asks all the while."""
+        free: list[tuple[float, RawClient]] = []
         async with asyncio.TaskGroup() as tasks:
-            pacing = tasks.create_task(self._pace(tasks))
+            pacing = tasks.create_task(self._pace(tasks, free))
             yield
             pacing.cancel()
+        for _, client in free:
+            await client.close()
 
-    async def _pace(self, tasks: asyncio.TaskGroup) -> None:
+    async def _pace(self, tasks: asyncio.TaskGroup, free: list[tuple[float, RawClient]]) -> None:
         parts = urlsplit(self.url)
-        free: list[tuple[float, RawClient]] = []
         due_s = time.monotonic()
         while True:
             await asyncio.sleep(max(0.0, due_s - time.monotonic()))
@@ -58,8 +60,10 @@ class GoodClient:
         try:
             async with asyncio.timeout(TIMEOUT_S):
                 rested_s, client = free.pop() if free else (0.0, None)
-                if client is None or time.monotonic() - rested_s > REST_S:
-                    client = await RawClient.open(host, port)
+                if client is not None and time.monotonic() - rested_s > REST_S:
+                    await client.close()
+                    client = None
+                client = client or await RawClient.open(host, port)
                 answer = await client.ask(content)
         except (OSError, TimeoutError, asyncio.IncompleteReadError) as error:
             self.faults.append(type(error).__name__)
