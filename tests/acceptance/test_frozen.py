@@ -160,12 +160,10 @@ class Scene:
         return took_s[len(took_s) * 99 // 100] * 1000
 
     def header_after_s(self, episode: Episode) -> float:
-        """How long the outage had lasted when the last request was sent whose answer does not say so."""
-        begin_s = episode.began_s
-        silent = [
-            one for one in self.load.between(begin_s, episode.ended_s) if not self.expected.header <= degraded(one)
-        ]
-        return max((one.due_at_s for one in silent), default=begin_s) - begin_s
+        """How long the outage had lasted when the last request was sent that it outlasted and whose answer hides it."""
+        begin_s, end_s, names = episode.began_s, episode.ended_s, self.expected.header
+        answered = [one for one in self.load.between(begin_s, end_s) if one.ended_at_s < end_s]
+        return max((one.due_at_s for one in answered if not names <= degraded(one)), default=begin_s) - begin_s
 
     def header_gone_s(self, episode: Episode) -> float:
         """How long the outage was over when a second began in which no answer says so any more."""
