@@ -64,7 +64,7 @@ _log = logging.getLogger("narrows")
 
 SERVICES = ("router", "limiter", "cache", "analytics")
 
-TRY_S_MAX = 2.0
+TRY_S_MAX = 3.0
 """A starting edge waits for word of the services its requests may need; a service that gives none costs this."""
 
 

@@ -96,7 +96,7 @@ def configuration_page() -> str:
 
 STATUS = """On `/status` of every process, as JSON; each shows what it knows. It carries nothing of a tenant but names
 of resources. `/readyz` says 503 with the reasons while a process is not ready: an edge without a snapshot or
-in its first two seconds, while it has not tried its services yet, a router that has no resources to publish. What is
+in its first three seconds, while it has not tried its services yet, a router that has no resources to publish. What is
 down never counts."""
 
 NOT_BUILT = """These can be written and are checked, but a document that uses one is refused, so that nobody believes
