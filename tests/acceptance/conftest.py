@@ -39,12 +39,15 @@ def measured(request: pytest.FixtureRequest) -> Generator[Measured]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
-    """A test that ran through, but measured too much or too little, has failed."""
-    yield
+    """A test that ran through, but measured too much or too little, has failed; the misses are its own."""
     measured = item.funcargs.get("measured") if isinstance(item, pytest.Function) else None
-    if isinstance(measured, Measured) and measured.misses:
-        misses, measured.misses = measured.misses, []
-        pytest.fail(f"missed: {', '.join(misses)}", pytrace=False)
+    if not isinstance(measured, Measured):
+        yield
+        return
+    measured.misses.clear()
+    yield
+    if measured.misses:
+        pytest.fail(f"missed: {', '.join(measured.misses)}", pytrace=False)
 
 
 @pytest.hookimpl(wrapper=True)
