@@ -44,6 +44,7 @@ from services.kit.rpc.link import Conversation, Conversations, In, Out, QuietLin
 from services.kit.rpc.local import local_links
 from services.kit.rpc.replicas import Caller, replicas
 from services.kit.rpc.server import RpcServer
+from services.kit.rpc.stream import CONNECT_S_MAX
 from services.kit.status import Status
 from services.kit.telemetry.logs import moment
 from services.kit.telemetry.metrics import Metrics
@@ -64,7 +65,7 @@ _log = logging.getLogger("narrows")
 
 SERVICES = ("router", "limiter", "cache", "analytics")
 
-TRY_S_MAX = 3.0
+TRY_S_MAX = CONNECT_S_MAX + 1.0
 """A starting edge waits for word of the services its requests may need; a service that gives none costs this."""
 
 
@@ -301,7 +302,7 @@ class App:
     def _are_tried(self) -> bool:
         """Each service that runs elsewhere is known to be up or down: the first requests find what is there."""
         tried = self.dependencies.states()
-        return all(name in tried for name in ("limiter", "cache", "analytics") if name not in self.here)
+        return all(name in tried for name in SERVICES if name != "router" and name not in self.here)
 
     def _edge_settings(self) -> EdgeSettings:
         from services.edge.module import EdgeSettings

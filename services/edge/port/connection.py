@@ -239,8 +239,6 @@ class Connection(RequestHandler):
         try:
             while not (self._force_close or self._close):
                 arrival: Arrival | None = None
-                if self._messages or self._paused:
-                    await self._let_others()
                 if not self._messages:
                     self._next_keepalive_close_time = loop.time() + self._keepalive_timeout
                     if self._keepalive_handle is None:
@@ -269,6 +267,8 @@ class Connection(RequestHandler):
                     # It feeds the parser with what came behind an upgrade that was not made.
                     await self.finish_response(arrival, reply, None)  # type: ignore[arg-type]  # as above
                 self._go_on(arrival, reply)
+                if (self._messages or self._paused) and not self._force_close:
+                    await self._let_others()
         except asyncio.CancelledError:
             self.force_close()
             raise
@@ -287,16 +287,16 @@ class Connection(RequestHandler):
         """
         Who sends many requests at once has one answered in a turn of the loop, and none while answers are not read.
 
-        A client that leaves them unread rests between two requests, and may do so as long as any.
+        A client that leaves them unread rests between two requests, and may do so as long as any. What it has asked
+        then, or a client that has left, is not asked of anybody any more.
         """
         await asyncio.sleep(0)
         try:
             async with asyncio.timeout(self.bounds.keep_alive_s):
                 await self.drained()
-        except ConnectionError:
-            return
-        except TimeoutError:
+        except (ConnectionError, TimeoutError):
             self.reset()
+            self._force_close = True
 
     def _watch_rest(self) -> None:
         """A connection that rests too long between two requests is closed."""
