@@ -26,7 +26,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.acceptance.measured import Measured
 from tests.bench.driver import GATEWAY_CPU, rss_mib
 from tests.harness.deployment import Apart
-from tests.harness.http import request
+from tests.harness.metrics import metrics_page
 from tests.harness.processes import get_json
 from tests.hostile.attack import Attack, Edge, Result, attackers, in_a_process
 from tests.hostile.framing import climbing, framing
@@ -184,7 +184,7 @@ def test_hostile_input_is_bounded_and_clear_and_a_good_client_notices_nothing(
 
 def test_names_from_clients_are_no_metrics(narrows: Apart, measured: Measured) -> None:
     """After the rounds above."""
-    text = request("GET", f"http://{narrows.processes['edge'].health}/metrics").text
+    text = metrics_page(narrows.processes["edge"])
 
     families = {family.name: len(family.samples) for family in text_string_to_metric_families(text)}
     measured("series of the edge", sum(families.values()), f"<= {SERIES_MAX}")

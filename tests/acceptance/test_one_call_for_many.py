@@ -6,8 +6,6 @@ edge that makes it is killed with -9. The provider numbers its calls in its text
 from __future__ import annotations
 
 import asyncio
-import re
-import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +16,7 @@ from tests.acceptance.measured import Measured
 from tests.fakes.numbered import BEFORE_ITS_HEAD, NumberedProvider, calls_in
 from tests.harness.crowd import Outcome, ask
 from tests.harness.deployment import Apart
+from tests.harness.metrics import metric
 
 REQUESTS = 100
 ROUNDS = 5
@@ -70,13 +69,9 @@ class Crowd:
 
 
 def joins(narrows: Apart) -> int:
-    """How often a request has joined another's fill, at each cache."""
-    total = 0
-    for name in ("cache-0", "cache-1"):
-        with urllib.request.urlopen(f"http://{narrows.processes[name].health}/metrics", timeout=5) as page:
-            found = re.search(rb'narrows_cache_replies_total\{[^}]*reply="join"[^}]*\} (\d+)', page.read())
-        total += int(found[1]) if found is not None else 0
-    return total
+    """How often a request has joined another's fill, at both caches."""
+    caches = (narrows.processes[name] for name in ("cache-0", "cache-1"))
+    return int(sum(metric(cache, "narrows_cache_replies_total", reply="join") for cache in caches))
 
 
 async def until(is_so: Callable[[], bool]) -> None:

@@ -67,7 +67,7 @@ def load_of(narrows: Apart, edges: int) -> Load:
     names = ["edge"] if edges == 1 else [f"edge-{number}" for number in range(edges)]
     for service in ("limiter", "cache"):
         counts[f"{service} messages"] = sum(
-            metric(narrows.processes[name], "narrows_rpc_messages_total", f'dependency="{service}"') for name in names
+            metric(narrows.processes[name], "narrows_rpc_messages_total", dependency=service) for name in names
         )
     with redis.Redis.from_url(narrows.redis.url) as client:
         counts["Redis commands"] = float(client.info("stats")["total_commands_processed"])

@@ -187,8 +187,8 @@ class Bench:
 
     def _check_stages(self, figures: Figures) -> None:
         """Every request was authenticated, leased, looked up, logged; some were traced."""
-        counted = self._metric("edge", "narrows_requests_total", "")
-        misses = self._metric("edge", "narrows_requests_total", 'cache="MISS"')
+        counted = self._metric("edge", "narrows_requests_total")
+        misses = self._metric("edge", "narrows_requests_total", cache="MISS")
         stored = self._wait_until_stored()
         figures["stages"] = {
             "requests": self._sent,
@@ -205,12 +205,12 @@ class Bench:
         gives_up_at_s = time.monotonic() + STORE_S_MAX
         while True:
             time.sleep(0.2)
-            stored = self._metric("analytics", "narrows_stored_rows_total", "")
+            stored = self._metric("analytics", "narrows_stored_rows_total")
             if stored >= self._sent or time.monotonic() > gives_up_at_s:
                 return stored
 
-    def _metric(self, process: str, name: str, label: str) -> float:
-        return metric(self._narrows.processes[process], name, label)
+    def _metric(self, process: str, name: str, /, **only: str) -> float:
+        return metric(self._narrows.processes[process], name, **only)
 
     def _spawn(self, command: list[str], port: int) -> None:
         if is_taken(port):

@@ -7,7 +7,6 @@ Each look is kept with its time, so that a test can ask how soon after a moment 
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -15,8 +14,9 @@ from dataclasses import dataclass
 
 import aiohttp
 
+from tests.harness.metrics import series
+
 LOOK_EVERY_S = 0.1
-_UP = re.compile(r'^narrows_dependency_up\{dependency="(\w+)"\} (\S+)$', re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,8 @@ class Witness:
 async def _ask(session: aiohttp.ClientSession, health: str) -> tuple[str, dict[str, tuple[bool, bool]]]:
     """What a process says of each dependency it knows: is it down, by metric and by status."""
     async with session.get(f"http://{health}/metrics") as answer:
-        metric = {name: float(value) == 0 for name, value in _UP.findall(await answer.text())}
+        up = series(await answer.text(), "narrows_dependency_up")
+        metric = {labels["dependency"]: value == 0 for labels, value in up}
     async with session.get(f"http://{health}/status") as answer:
         status = (await answer.json())["dependencies"]
     names = metric.keys() | status.keys()

@@ -9,7 +9,6 @@ compared with what was booked.
 from __future__ import annotations
 
 import json
-import re
 import threading
 import time
 from collections import Counter, defaultdict
@@ -19,13 +18,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
-from urllib.request import urlopen
 
 from tests.fakes.faults import Telling
 from tests.fakes.origin import Call, Origin
 from tests.fakes.providers.streams import SPOKEN, Spoken
 from tests.harness.deployment import Together
 from tests.harness.http import Answer, Connection
+from tests.harness.metrics import metrics_page, series
 from tests.harness.processes import get_json
 
 GATEWAY = "honest"
@@ -43,8 +42,6 @@ spec:
   timeouts: {{idleMs: {idle_ms}}}
 """
 _ROWS_S = 15.0
-_SERIES = re.compile(r"^(\w+)\{(.*)\} (\S+)$", re.MULTILINE)
-_LABEL = re.compile(r'(\w+)="([^"]*)"')
 
 Row = dict[str, Any]
 Listening = Callable[["Asked"], None]
@@ -177,13 +174,9 @@ class Stage:
 
     def counted(self, name: str, *labels: str, **only: str) -> Counter[tuple[str, ...]]:
         """The values of a metric, added up by these labels."""
-        with urlopen(f"http://{self.narrows.processes['narrows'].health}/metrics", timeout=5) as answer:
-            text = answer.read().decode()
         found: Counter[tuple[str, ...]] = Counter()
-        for series, written, value in _SERIES.findall(text):
-            values = dict(_LABEL.findall(written))
-            if series == name and only.items() <= values.items():
-                found[tuple(values[label] for label in labels)] += float(value)  # type: ignore[assignment]  # whole
+        for values, value in series(metrics_page(self.narrows.processes["narrows"]), name, **only):
+            found[tuple(values[label] for label in labels)] += value  # type: ignore[assignment]  # whole
         return found
 
 

@@ -1,7 +1,8 @@
-"""Requests as the pipeline would build them, and answers read to their end."""
+"""Requests as the pipeline would build them, answers read to their end, and the wait for what they cause."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 from services.edge.upstream.answer import UpstreamAnswer
@@ -46,3 +47,10 @@ async def collect(answer: UpstreamAnswer, parts: list[bytes]) -> None:
     """As `whole`, but what came before a break is kept."""
     while await answer.more():
         parts += answer.take()
+
+
+async def soon(is_true: Callable[[], bool]) -> None:
+    """Wait for something that another part of the loop is about to do."""
+    async with asyncio.timeout(1):
+        while not is_true():
+            await asyncio.sleep(0.001)

@@ -19,6 +19,8 @@ import msgspec
 
 from services.edge.upstream.origin import Origin
 
+STREAM_START = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"
+
 
 class Received(msgspec.Struct):
     """A request as it came."""
@@ -143,6 +145,30 @@ def answering(*answers: bytes, pieces: Callable[[bytes], list[bytes]] = lambda a
             turn += 1
 
     return script
+
+
+def numbered(*, requests_each: int | None = None) -> Script:
+    """Answers with the connection's number; closes after so many requests."""
+
+    async def script(visit: Visit) -> None:
+        count = 0
+        while requests_each is None or count < requests_each:
+            await visit.request()
+            await visit.send(ok(b"%d" % visit.number))
+            count += 1
+
+    return script
+
+
+async def silent(visit: Visit) -> None:
+    await visit.request()
+    await visit.left()
+
+
+async def streaming(visit: Visit) -> None:
+    await visit.request()
+    await visit.send(STREAM_START)
+    await visit.left()
 
 
 def ok(body: bytes = b"{}", *headers: bytes) -> bytes:

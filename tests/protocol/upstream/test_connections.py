@@ -1,68 +1,33 @@
-"""Connections: reused, replaced, bounded, retired, and gone at once when nobody wants them."""
+"""Connections: reused, bounded, retired, and gone at once when nobody wants them."""
 
 from __future__ import annotations
 
 import asyncio
-import errno
 import random
-import socket
 import ssl
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator
 
 import pytest
 
 from services.edge.upstream.bounds import PoolBounds
 from services.edge.upstream.client import UpstreamClient
 from services.edge.upstream.origin import Origin
-from services.edge.upstream.race import connect_socket
 from services.edge.upstream.request import ChunkedBody
-from services.edge.upstream.resolver import Address
 from services.edge.upstream.tls import SessionContext
 from services.kit.clock import SystemClock
-from services.kit.errors import (
-    ConnectTimeout,
-    Overloaded,
-    StreamBroken,
-    UpstreamAddressRefused,
-    UpstreamClosed,
-    UpstreamUnreachable,
-)
+from services.kit.errors import Overloaded, StreamBroken, UpstreamAddressRefused, UpstreamClosed
 from tests.fakes.clock import FakeClock
-from tests.protocol.upstream.exchanges import request, whole
-from tests.protocol.upstream.scripted import Script, ScriptedProvider, Visit, answering, ok
-
-STREAM_START = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"
-
-
-async def soon(is_true: Callable[[], bool]) -> None:
-    """Wait for something that another part of the loop is about to do."""
-    async with asyncio.timeout(1):
-        while not is_true():
-            await asyncio.sleep(0.001)
-
-
-def numbered(*, requests_each: int | None = None) -> Script:
-    """Answers with the connection's number; closes after so many requests."""
-
-    async def script(visit: Visit) -> None:
-        count = 0
-        while requests_each is None or count < requests_each:
-            await visit.request()
-            await visit.send(ok(b"%d" % visit.number))
-            count += 1
-
-    return script
-
-
-async def silent(visit: Visit) -> None:
-    await visit.request()
-    await visit.left()
-
-
-async def streaming(visit: Visit) -> None:
-    await visit.request()
-    await visit.send(STREAM_START)
-    await visit.left()
+from tests.protocol.upstream.exchanges import request, soon, whole
+from tests.protocol.upstream.scripted import (
+    STREAM_START,
+    ScriptedProvider,
+    Visit,
+    answering,
+    numbered,
+    ok,
+    silent,
+    streaming,
+)
 
 
 async def test_the_connection_used_last_is_used_first(client: UpstreamClient) -> None:
@@ -81,97 +46,6 @@ async def test_origins_that_differ_in_what_is_allowed_share_no_connections(clien
         strict = Origin("https", "127.0.0.1", provider.port, False)
         with pytest.raises(UpstreamAddressRefused):
             await client.send(request(strict))
-
-
-@pytest.mark.parametrize("is_reset", [False, True])
-async def test_a_stale_connection_is_replaced_without_anyone_noticing(client: UpstreamClient, is_reset: bool) -> None:
-    async def script(visit: Visit) -> None:
-        await visit.request()
-        await visit.send(ok(b"%d" % visit.number))
-        await visit.head()
-        if visit.number == 1:
-            if is_reset:
-                visit.reset()
-            return
-        await visit.send(ok(b"again"))
-
-    written: list[int] = []
-    async with ScriptedProvider(script) as provider:
-        first = await client.send(request(provider.origin()))
-        second = await client.send(request(provider.origin(), on_written=lambda: written.append(1)))
-
-        assert (first.take(), second.take()) == ([b"1"], [b"2"])
-        assert client.stats().reuse_failures == 1
-        assert written == [1]
-
-
-async def test_a_large_held_body_is_sent_again_on_the_new_connection(client: UpstreamClient) -> None:
-    async def script(visit: Visit) -> None:
-        received = await visit.request()
-        await visit.send(ok(b"%d" % len(received.body)))
-        await visit.head()
-        visit.reset()
-
-    async with ScriptedProvider(script) as provider:
-        await client.send(request(provider.origin()))
-        answer = await client.send(request(provider.origin(), body=b"x" * 3_000_000))
-
-        assert answer.take() == [b"3000000"]
-
-
-async def test_a_streamed_body_does_not_meet_a_connection_that_was_idle(client: UpstreamClient) -> None:
-    async def body() -> AsyncIterator[bytes]:
-        yield b"hello"
-
-    async def script(visit: Visit) -> None:
-        received = await visit.request()
-        await visit.send(ok(received.body))
-        await visit.head()
-
-    async with ScriptedProvider(script) as provider:
-        for _ in range(5):
-            answer = await client.send(request(provider.origin(), body=ChunkedBody(body(), None)))
-            assert await whole(answer) == b"hello"
-
-        assert provider.visits == 5
-        await soon(lambda: client.stats().open == 1)
-        assert client.stats().reuse_failures == 0
-
-
-async def test_not_even_when_it_has_to_wait_for_one(client_tls: SessionContext) -> None:
-    async def body() -> AsyncIterator[bytes]:
-        yield b"hello"
-
-    bounds = PoolBounds(connections_per_origin_max=2)
-    async with (
-        UpstreamClient(clock=SystemClock(), tls=client_tls, bounds=bounds) as client,
-        ScriptedProvider(numbered()) as provider,
-    ):
-        bodies: list[bytes | ChunkedBody] = [b"x", b"y", *(ChunkedBody(body(), None) for _ in range(10))]
-        answers = await asyncio.gather(*(client.send(request(provider.origin(), body=each)) for each in bodies))
-        seen = [await whole(answer) for answer in answers]
-
-        assert len(set(seen)) == len(seen)
-        await soon(lambda: client.stats().open == 2)
-
-
-async def test_a_replacement_is_new_also_when_it_has_to_wait(client_tls: SessionContext) -> None:
-    async def script(visit: Visit) -> None:
-        await visit.request()
-        await visit.send(ok(b"%d" % visit.number))
-        await visit.head()
-        if visit.number > 2:
-            await visit.send(ok(b"again"))
-
-    bounds = PoolBounds(connections_per_origin_max=2)
-    async with (
-        UpstreamClient(clock=SystemClock(), tls=client_tls, bounds=bounds) as client,
-        ScriptedProvider(script) as provider,
-    ):
-        await asyncio.gather(*(client.send(request(provider.origin())) for _ in range(2)))
-        answers = await asyncio.gather(*(client.send(request(provider.origin())) for _ in range(2)))
-
-        assert sorted(b"".join(answer.take()) for answer in answers) == [b"3", b"4"]
 
 
 async def test_of_a_dismissed_answer_nothing_is_kept(client: UpstreamClient) -> None:
@@ -208,45 +82,6 @@ async def test_a_dismissed_answer_gives_its_connection_back_if_its_end_comes_soo
         await soon(lambda: client.stats().idle == 1 if is_soon else client.stats().open == 0)
 
         assert answer.is_finished == is_soon
-
-
-async def test_a_replacement_that_fails_is_not_replaced_again(client: UpstreamClient) -> None:
-    async def script(visit: Visit) -> None:
-        if visit.number == 1:
-            await visit.request()
-            await visit.send(ok())
-        await visit.head()
-
-    async with ScriptedProvider(script) as provider:
-        await client.send(request(provider.origin()))
-        with pytest.raises(UpstreamClosed):
-            await client.send(request(provider.origin()))
-
-        assert provider.visits == 2
-
-
-async def test_a_connection_closed_while_idle_is_not_used(client: UpstreamClient) -> None:
-    async with ScriptedProvider(numbered(requests_each=1)) as provider:
-        for number in (b"1", b"2"):
-            answer = await client.send(request(provider.origin()))
-            assert answer.take() == [number]
-            await soon(lambda: client.stats().open == 0)
-
-        assert client.stats().reuse_failures == 0
-
-
-async def test_all_idle_connections_being_stale_costs_one_replacement(client: UpstreamClient) -> None:
-    async def script(visit: Visit) -> None:
-        await visit.request()
-        await visit.send(ok(b"%d" % visit.number))
-        await visit.head()
-
-    async with ScriptedProvider(script) as provider:
-        await asyncio.gather(*(client.send(request(provider.origin())) for _ in range(4)))
-        answer = await client.send(request(provider.origin()))
-
-        assert answer.take() == [b"5"]
-        assert client.stats().reuse_failures == 1
 
 
 async def test_requests_beyond_the_bound_wait_in_their_order(client_tls: SessionContext) -> None:
@@ -513,110 +348,6 @@ async def test_closing_the_client_breaks_what_is_under_way(client_tls: SessionCo
         assert [type(outcome) for outcome in outcomes] == [UpstreamClosed, Overloaded]
         with pytest.raises(StreamBroken):
             await answer.more()
-
-
-async def test_a_port_nobody_listens_on_is_unreachable(client: UpstreamClient) -> None:
-    async with ScriptedProvider(silent) as provider:
-        origin = provider.origin()
-    with pytest.raises(UpstreamUnreachable, match="refused"):
-        await client.send(request(origin))
-
-    assert client.stats().open == 0
-
-
-async def test_a_name_that_does_not_exist_is_unreachable(client: UpstreamClient) -> None:
-    with pytest.raises(UpstreamUnreachable, match=r"nowhere\.invalid"):
-        await client.send(request(Origin.parse("https://nowhere.invalid", is_private_allowed=True)))
-
-
-async def test_connecting_has_a_timeout_over_all_of_it(client_tls: SessionContext) -> None:
-    async def never(_: object) -> None:
-        await asyncio.sleep(3600)
-
-    async with UpstreamClient(clock=SystemClock(), tls=client_tls, connect=never) as client:  # type: ignore[arg-type]
-        with pytest.raises(ConnectTimeout):
-            await client.send(request(Origin("http", "127.0.0.1", 1, True), connect_timeout_s=0.02))
-
-        assert client.stats().open == 0
-
-
-class Names:
-    """Resolves every name to the same addresses, and counts."""
-
-    def __init__(self, *addresses: Address) -> None:
-        self._addresses = addresses
-        self.count = 0
-
-    async def resolve(self, host: str, port: int) -> Sequence[Address]:
-        self.count += 1
-        return self._addresses
-
-
-async def test_a_silent_address_is_overtaken_by_the_next(client_tls: SessionContext) -> None:
-    async def connect(address: Address) -> socket.socket:
-        if address.family == socket.AF_INET6:
-            await asyncio.sleep(3600)
-        return await connect_socket(address)
-
-    async with ScriptedProvider(answering(ok(b"hi"))) as provider:
-        names = Names(
-            Address(socket.AF_INET6, ("2001:db8::1", provider.port, 0, 0)),
-            Address(socket.AF_INET, ("127.0.0.1", provider.port)),
-        )
-        async with UpstreamClient(
-            clock=SystemClock(), tls=client_tls, resolver=names, connect=connect, head_start_s=0.02
-        ) as client:
-            answer = await client.send(request(Origin("http", "api.test", provider.port, True)))
-
-            assert answer.take() == [b"hi"]
-
-
-async def test_a_name_is_resolved_once_for_each_new_connection(client_tls: SessionContext) -> None:
-    async with ScriptedProvider(answering(ok(), ok(b"", b"Connection: close"))) as provider:
-        names = Names(Address(socket.AF_INET, ("127.0.0.1", provider.port)))
-        async with UpstreamClient(clock=SystemClock(), tls=client_tls, resolver=names) as client:
-            for _ in range(4):
-                await client.send(request(Origin("http", "api.test", provider.port, True)))
-
-            assert (names.count, provider.visits) == (2, 2)
-
-
-@pytest.mark.parametrize(
-    ("address", "is_private_allowed"), [("169.254.169.254", True), ("127.0.0.1", False), ("10.0.0.1", False)]
-)
-async def test_a_name_that_leads_to_a_refused_address_is_refused(
-    client_tls: SessionContext, address: str, is_private_allowed: bool
-) -> None:
-    connected: list[Address] = []
-
-    async def connect(address: Address) -> socket.socket:
-        connected.append(address)
-        return await connect_socket(address)
-
-    names = Names(Address(socket.AF_INET, (address, 443)))
-    async with UpstreamClient(clock=SystemClock(), tls=client_tls, resolver=names, connect=connect) as client:
-        with pytest.raises(UpstreamAddressRefused):
-            await client.send(request(Origin("https", "rebound.test", 443, is_private_allowed)))
-
-        assert connected == []
-        assert client.stats().open == 0
-
-
-async def test_plain_http_without_permission_is_refused(client: UpstreamClient) -> None:
-    async with ScriptedProvider(silent) as provider:
-        with pytest.raises(UpstreamAddressRefused, match="https"):
-            await client.send(request(Origin("http", "127.0.0.1", provider.port, False)))
-
-        assert provider.visits == 0
-
-
-async def test_running_out_of_sockets_is_our_own_overload(client_tls: SessionContext) -> None:
-    async def connect(_: Address) -> socket.socket:
-        raise OSError(errno.EMFILE, "Too many open files")
-
-    async with UpstreamClient(clock=SystemClock(), tls=client_tls, connect=connect) as client:
-        with pytest.raises(Overloaded):
-            await client.send(request(Origin("http", "127.0.0.1", 1, True)))
 
 
 @pytest.mark.parametrize("is_tls", [False, True])
