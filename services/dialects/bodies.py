@@ -297,11 +297,15 @@ class DocumentBody(msgspec.Struct):
     def _read(self, document: bytes) -> None:
         """Raises NotJson."""
         if document.startswith(b"{") or not document.lstrip().startswith(b"["):
-            self.tally.note_whole(*self.reader.read(document))
+            self._note(document)
         else:
             for found in self.array_reader.read_list(document):
                 self.tally.note(found)
         self.tally.is_terminal_seen = True
+
+    def _note(self, document: bytes) -> None:
+        """Raises NotJson."""
+        self.tally.note_whole(self.reader.slots, *self.reader.read(document))
 
     def _search(self, end: bytes) -> None:
         """The last usage object among these bytes, if there is one."""
@@ -313,7 +317,7 @@ class DocumentBody(msgspec.Struct):
             text = end[at + len(mark) :].decode("utf-8", "replace").lstrip()
             try:
                 usage, _ = json.JSONDecoder().raw_decode(text)
-                self.tally.note_whole(*self.reader.read(msgspec.json.encode({root: usage})))
+                self._note(msgspec.json.encode({root: usage}))
             except (ValueError, RecursionError):
                 continue
 
