@@ -6,11 +6,9 @@ import gzip
 
 import pytest
 
-from services.dialects.request import RequestReader, request_form
 from services.dialects.usage import UsageReader, UsageReaders
+from tests.unit.dialects.reading import JSON, SSE, facts
 
-JSON = "application/json"
-SSE = "text/event-stream"
 CHAT = ("openai", "chat/completions")
 GENERATE = ("google", "v1beta/models/gemini-2.5-flash:streamGenerateContent")
 
@@ -19,8 +17,8 @@ def reader_of(
     body: bytes, where: tuple[str, str] = CHAT, *, content_type: str = SSE, coding: str = "", status: int = 200
 ) -> UsageReader:
     """One that was fed with all of this."""
-    facts = RequestReader().read(request_form(*where), b'{"model":"m","stream":true}')
-    reader = UsageReaders().open(facts, status=status, content_type=content_type, content_encoding=coding)
+    asked = facts(*where, b'{"model":"m","stream":true}')
+    reader = UsageReaders().open(asked, status=status, content_type=content_type, content_encoding=coding)
     reader.feed(body)
     return reader
 
