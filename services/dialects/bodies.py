@@ -327,7 +327,6 @@ class LinesBody:
 
     can_tell_end = True
     is_document = False
-    is_torn = False
 
     def __init__(self, tally: Tally, reader: FieldReader) -> None:
         self._tally = tally
@@ -336,6 +335,7 @@ class LinesBody:
         self._is_skipping = False
         """The rest of a line beyond its bound."""
         self.is_malformed = False
+        self.is_torn = False
         self.is_unread = False
         self.size_bytes = 0
 
@@ -356,7 +356,7 @@ class LinesBody:
     def finish(self) -> None:
         # A last line without its end is taken for what it says, and not blamed: the stream may have been cut.
         if not self._read(self._pending):
-            self.is_unread = True
+            self.is_torn = self.is_unread = True
 
     def _read(self, line: bytes) -> bool:
         """False: it is no JSON."""
@@ -397,7 +397,7 @@ class FramesBody:
 
     @property
     def is_torn(self) -> bool:
-        return self._scanner.is_broken
+        return self._scanner.is_mid_frame
 
     def feed(self, chunk: bytes) -> None:
         self.size_bytes += len(chunk)
