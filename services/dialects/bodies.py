@@ -297,11 +297,15 @@ class DocumentBody(msgspec.Struct):
     def _read(self, document: bytes) -> None:
         """Raises NotJson."""
         if document.startswith(b"{") or not document.lstrip().startswith(b"["):
-            self.tally.note_whole(*self.reader.read(document))
+            self._note(document)
         else:
             for found in self.array_reader.read_list(document):
                 self.tally.note(found)
         self.tally.is_terminal_seen = True
+
+    def _note(self, document: bytes) -> None:
+        """Raises NotJson."""
+        self.tally.note_whole(self.reader.slots, *self.reader.read(document))
 
     def _search(self, end: bytes) -> None:
         """The last usage object among these bytes, if there is one."""
@@ -313,7 +317,7 @@ class DocumentBody(msgspec.Struct):
             text = end[at + len(mark) :].decode("utf-8", "replace").lstrip()
             try:
                 usage, _ = json.JSONDecoder().raw_decode(text)
-                self.tally.note_whole(*self.reader.read(msgspec.json.encode({root: usage})))
+                self._note(msgspec.json.encode({root: usage}))
             except (ValueError, RecursionError):
                 continue
 
@@ -323,7 +327,6 @@ class LinesBody:
 
     can_tell_end = True
     is_document = False
-    is_torn = False
 
     def __init__(self, tally: Tally, reader: FieldReader) -> None:
         self._tally = tally
@@ -332,6 +335,7 @@ class LinesBody:
         self._is_skipping = False
         """The rest of a line beyond its bound."""
         self.is_malformed = False
+        self.is_torn = False
         self.is_unread = False
         self.size_bytes = 0
 
@@ -352,7 +356,7 @@ class LinesBody:
     def finish(self) -> None:
         # A last line without its end is taken for what it says, and not blamed: the stream may have been cut.
         if not self._read(self._pending):
-            self.is_unread = True
+            self.is_torn = self.is_unread = True
 
     def _read(self, line: bytes) -> bool:
         """False: it is no JSON."""
@@ -393,7 +397,7 @@ class FramesBody:
 
     @property
     def is_torn(self) -> bool:
-        return self._scanner.is_broken
+        return self._scanner.is_mid_frame
 
     def feed(self, chunk: bytes) -> None:
         self.size_bytes += len(chunk)

@@ -59,14 +59,14 @@ class FieldReader:
 
     def read(self, document: bytes) -> Found:
         """The slots of one JSON object; none of a document that is no object. Raises NotJson."""
-        found: Found = {}
         try:
             return self.found_in(self.one.decode(document))
         except msgspec.ValidationError:
+            found: Found = {}
             _read_slowly(self.root, _checked(document), found)
+            return found
         except UNREADABLE as error:
             raise NotJson(type(error).__name__) from error
-        return found
 
     def found_in(self, fields: dict[str, Any]) -> Found:
         """The slots of a decoded object."""

@@ -42,9 +42,10 @@ class ShapeReader:
 
     def __init__(self, paths: Mapping[str, tuple[str, ...]], *, counts: Collection[str] = ()) -> None:
         self._fields = FieldReader(paths)
-        self._slots = tuple(slot for slot in paths if slot != TEXT)
+        self.slots = tuple(slot for slot in paths if slot != TEXT)
+        """What each value stands for."""
         self._counts = frozenset(counts)
-        self._end = len(self._slots)
+        self._end = len(self.slots)
         self._met: set[int] = set()
         """The nodes that were met, by identity; they live as long as this."""
         self._shape()
@@ -78,7 +79,7 @@ class ShapeReader:
                 self._shape()
         for slot in self._counts & found.keys():
             found[slot] = count_of(found[slot])
-        return tuple(map(found.get, self._slots)), found.get(TEXT, 0)
+        return tuple(map(found.get, self.slots)), found.get(TEXT, 0)
 
     def _meet(self, node: Node, fields: dict[str, Any]) -> None:
         """Note what a document has that is not null."""
@@ -100,7 +101,7 @@ class ShapeReader:
         kinds |= {id(node): (msgspec.Raw, _NO_TEXT) for _, node in leaves if node.slot == TEXT}
         kinds |= {id(node): (Any, None) for _, node in leaves if id(node) not in kinds}
         kind = _struct_of(self._fields.root, self._met, kinds)
-        slots = [first[slot][0] if slot in first else _ABSENT for slot in self._slots]
+        slots = [first[slot][0] if slot in first else _ABSENT for slot in self.slots]
         texts = [path for path, node in leaves if node.slot == TEXT]
         self._decode: Callable[[bytes], Any] = msgspec.json.Decoder(kind).decode
         self._get: Callable[[Any], Values] = attrgetter(*slots, *texts)

@@ -9,7 +9,7 @@ cache keeps for an hour, searches) and, from the few providers that state it, th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -136,12 +136,12 @@ class Tally(msgspec.Struct):
             self.is_terminal_seen = self.is_terminal_seen or kind in self.form.terminal_types
             self.is_error = self.is_error or kind in self.form.failing
 
-    def note_whole(self, values: Values, text_bytes: int) -> None:
-        """The one document, as its reader gives it."""
+    def note_whole(self, slots: Sequence[str], values: Values, text_bytes: int) -> None:
+        """The one document, as its reader gives it, who knows the slots of the values."""
         counts = list(values[:_COUNTS_END])
         model, error, status, finish = values[_COUNTS_END:_WHOLE_END]
         if any(values[_WHOLE_END:]) or self.form.bill is not None:
-            self._note_rare(dict(zip(_rare_paths(self.form), values[_WHOLE_END:], strict=True)))
+            self._note_rare(dict(zip(slots[_WHOLE_END:], values[_WHOLE_END:], strict=True)))
         if self.counts:
             self._note_counts(counts)
         else:

@@ -155,7 +155,7 @@ class UsageReader(msgspec.Struct):
     @property
     def is_terminal_seen(self) -> bool:
         """The dialect's own end has come; a document is at its end when it can be read."""
-        if self.is_document:
+        if self.body is not None and self.body.is_document:
             return self.finish().is_terminal_seen
         return self.tally.is_terminal_seen
 
@@ -175,11 +175,6 @@ class UsageReader(msgspec.Struct):
         return self.body.size_bytes if self.body is not None else 0
 
     @property
-    def is_document(self) -> bool:
-        """It is one document, which can be read at its end."""
-        return self.body is not None and self.body.is_document
-
-    @property
     def is_at_end(self) -> bool:
         """Asked when nothing more comes: the dialect's own end was seen, and nothing behind it is half."""
         return self.finish().is_terminal_seen and not self.is_torn
@@ -194,7 +189,7 @@ class UsageReader(msgspec.Struct):
     def is_torn_array(self) -> bool:
         """Asked when nothing more comes: a stream that is one array, with an item that is no JSON."""
         body = self.body.inner if isinstance(self.body, CodedBody) else self.body
-        return self.is_torn and isinstance(body, DocumentBody) and self.ratios is not None and body.is_array
+        return isinstance(body, DocumentBody) and self.ratios is not None and self.is_torn and body.is_array
 
     @property
     def is_storable(self) -> bool:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.fakes.faults import Telling
-from tests.fakes.providers.streams import ANTHROPIC, CHAT, GEMINI, MESSAGES, RESPONSES, TGI, Spoken
+from tests.fakes.providers.recording import MESSAGES
+from tests.fakes.providers.streams import ANTHROPIC, CHAT, GEMINI, RESPONSES, TGI, Spoken
 from tests.harness.sdks import anthropic_client, google_client, huggingface_client, openai_client
 from tests.streams.stage import GATEWAY, Stage
 

@@ -307,7 +307,7 @@ def _has_own_end(reader: UsageReader | None) -> bool:
 
 def _is_torn_array(reader: UsageReader | None) -> bool:
     """Whether a stream that is one JSON array, read at its end, is none: one of its items is malformed."""
-    return reader is not None and reader.is_document and reader.is_torn_array
+    return reader is not None and reader.is_torn_array
 
 
 def _break_off(passage: _Passage, error: StreamBroken) -> Ended:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from tests.fakes.providers.recording import CONTENT, MESSAGES
 from tests.fakes.providers.server import PIECES, TEXT, TOKENS_IN, TOKENS_OUT
 
 MALFORMED = '{"text": "no end'
@@ -106,9 +107,6 @@ def _named(fields: dict[str, Any]) -> bytes:
 def _broken(name: str = "") -> bytes:
     head = f"event: {name}\n" if name else ""
     return f"{head}data: {MALFORMED}\n\n".encode()
-
-
-MESSAGES = [{"role": "user", "content": "Where to?"}]
 
 
 def _chunk(choices: list[dict[str, Any]], **more: Any) -> bytes:
@@ -207,12 +205,11 @@ def _google_error(status: int, name: str, message: str) -> dict[str, Any]:
 
 
 GENERATE = "v1beta/models/gemini-2.5-flash:streamGenerateContent"
-CONTENTS = {"contents": [{"role": "user", "parts": [{"text": "Where to?"}]}]}
 GEMINI = Spoken(
     name="Gemini",
     provider="google-ai-studio",
     path=f"{GENERATE}?alt=sse",
-    request=CONTENTS,
+    request=CONTENT,
     first=(_event(_content("")).replace(b"\n", b"\r\n"),),
     delta=lambda text: _event(_content(text)).replace(b"\n", b"\r\n"),
     last=(_event(_content("", "STOP")).replace(b"\n", b"\r\n"),),
@@ -232,7 +229,7 @@ ARRAY = Spoken(
     name="Gemini, one array",
     provider="google-ai-studio",
     path=GENERATE,
-    request=CONTENTS,
+    request=CONTENT,
     first=(b"[" + json.dumps(_content("")).encode(),),
     delta=lambda text: _item(_content(text)),
     last=(_item(_content("", "STOP")), b"\n]\n"),

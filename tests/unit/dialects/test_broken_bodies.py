@@ -6,12 +6,14 @@ import gzip
 
 import pytest
 
-from services.dialects.request import RequestReader, request_form
 from services.dialects.usage import UsageReader, UsageReaders
+from tests.fakes.providers import eventstream
+from tests.unit.dialects.reading import JSON, SSE, facts
 
-JSON = "application/json"
-SSE = "text/event-stream"
+LINES = "application/stream+json"
 CHAT = ("openai", "chat/completions")
+COHERE_V1 = ("cohere", "v1/chat")
+CONVERSE = ("bedrock", "model/amazon.nova/converse-stream")
 GENERATE = ("google", "v1beta/models/gemini-2.5-flash:streamGenerateContent")
 
 
@@ -19,8 +21,8 @@ def reader_of(
     body: bytes, where: tuple[str, str] = CHAT, *, content_type: str = SSE, coding: str = "", status: int = 200
 ) -> UsageReader:
     """One that was fed with all of this."""
-    facts = RequestReader().read(request_form(*where), b'{"model":"m","stream":true}')
-    reader = UsageReaders().open(facts, status=status, content_type=content_type, content_encoding=coding)
+    asked = facts(*where, b'{"model":"m","stream":true}')
+    reader = UsageReaders().open(asked, status=status, content_type=content_type, content_encoding=coding)
     reader.feed(body)
     return reader
 
@@ -63,6 +65,30 @@ def test_a_body_is_at_its_end_if_nothing_half_stands_behind_it(body: bytes, is_a
     reader = reader_of(body)
 
     assert reader.is_at_end is is_at_end
+    assert not reader.is_malformed
+
+
+STREAM_END = b'{"event_type":"stream-end"}\n'
+MESSAGE_STOP = eventstream.event("messageStop", {"stopReason": "end_turn"})
+
+
+@pytest.mark.parametrize(
+    ("where", "content_type", "body", "is_whole"),
+    [
+        (COHERE_V1, LINES, STREAM_END, True),
+        (COHERE_V1, LINES, STREAM_END.rstrip(), True),
+        (COHERE_V1, LINES, STREAM_END + b'{"event_ty', False),
+        (CONVERSE, eventstream.CONTENT_TYPE, MESSAGE_STOP, True),
+        (CONVERSE, eventstream.CONTENT_TYPE, MESSAGE_STOP + MESSAGE_STOP[:15], False),
+    ],
+)
+def test_half_a_line_or_a_frame_is_no_end_and_not_to_be_stored(
+    where: tuple[str, str], content_type: str, body: bytes, is_whole: bool
+) -> None:
+    reader = reader_of(body, where, content_type=content_type)
+
+    assert reader.is_at_end is is_whole
+    assert reader.is_storable is is_whole
     assert not reader.is_malformed
 
 
