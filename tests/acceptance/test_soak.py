@@ -106,7 +106,9 @@ def used_once(narrows: Apart) -> Holding:
 
 def holding(narrows: Apart) -> Holding:
     edge = narrows.processes["edge"]
-    return Holding(metric(edge, "process_open_fds"), metric(edge, "narrows_tasks"))
+    held = Holding(metric(edge, "process_open_fds"), metric(edge, "narrows_tasks"))
+    assert min(held.files, held.tasks) > 0, f"nothing runs without files and tasks, so it does not tell: {held}"
+    return held
 
 
 def settled(narrows: Apart, start: Holding) -> Holding:
