@@ -134,9 +134,11 @@ def narrows(provider: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     folder: Path = tmp_path_factory.mktemp("hostile")
     with Apart(folder, resources=RESOURCES.format(url=provider)) as narrows:
         os.sched_setaffinity(narrows.processes["edge"].pid, {int(GATEWAY_CPU)})
+        priority = os.getpriority(os.PRIO_PROCESS, 0)
         with suppress(PermissionError):
             os.setpriority(os.PRIO_PROCESS, 0, FIRST_PRIORITY)
         yield narrows
+        os.setpriority(os.PRIO_PROCESS, 0, priority)
 
 
 async def fight(narrows: Apart, good: GoodClient, rounds: list[Round]) -> tuple[float, list[dict[str, float]]]:
