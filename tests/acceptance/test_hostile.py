@@ -165,6 +165,7 @@ def test_hostile_input_is_bounded_and_clear_and_a_good_client_notices_nothing(
 
     faults = [fault for each in rounds for result in each.results.values() for fault in result.faults]
     for name in rounds[0].results:
+        assert all(each.results[name].tried for each in rounds), f"{name}: nothing was tried"
         tried = sum(each.results[name].tried for each in rounds)
         wrong = sum(len(each.results[name].faults) for each in rounds)
         measured(f"{name.replace('_', ' ')}: not as stated of {tried}", wrong, "== 0")
