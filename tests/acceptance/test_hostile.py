@@ -25,6 +25,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.acceptance.measured import Measured
 from tests.bench.driver import GATEWAY_CPU, rss_mib
+from tests.harness.children import Child
 from tests.harness.deployment import Apart
 from tests.harness.http import request
 from tests.harness.processes import get_json
@@ -33,7 +34,6 @@ from tests.hostile.framing import climbing, framing
 from tests.hostile.good_client import GoodClient
 from tests.hostile.numbers import keys, names
 from tests.hostile.oversized import bombs, commas, oversized, oversized_chunks
-from tests.hostile.provider import running_provider
 from tests.hostile.slow import deaf_and_asking, deaf_to_a_flood, resting, silent, slow_bodies, slow_heads
 
 ALONE_S = 10.0
@@ -125,8 +125,8 @@ def load_processors() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def provider() -> Iterator[str]:
-    with running_provider() as url:
-        yield url
+    with Child("tests.hostile.provider") as provider:
+        yield provider.said
 
 
 @pytest.fixture(scope="module")
