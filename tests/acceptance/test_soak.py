@@ -99,7 +99,8 @@ def used_once(narrows: Apart) -> Holding:
         answer = post(f"{narrows.url}/v1/local/{gateway}/openai/chat/completions", {"model": "m", "messages": []})
         assert answer.status == 200
     gives_up_at_s = time.monotonic() + SETTLED_S_MAX
-    while metric(narrows.processes["edge"], "narrows_upstream_connections") and time.monotonic() < gives_up_at_s:
+    while metric(narrows.processes["edge"], "narrows_upstream_connections"):
+        assert time.monotonic() < gives_up_at_s, "connections to providers were not closed, though idle"
         time.sleep(1)
     return holding(narrows)
 
