@@ -149,7 +149,7 @@ async def play(run: Run, narrows: Apart, saturation: Saturation) -> tuple[float,
         await go_wrong(run, narrows)
         moments[1] = time.monotonic()
 
-    async with asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(RUN_S_MAX), asyncio.TaskGroup() as tasks:
         fault = tasks.create_task(interfere())
         await saturation.run(lambda: saturation.statuses[429] >= REFUSALS and fault.done())
     return moments[0], moments[1]

@@ -28,7 +28,7 @@ from tests.harness.witness import Saying, Witness
 RATE_PER_S = 200
 SLOW_S = 0.3
 SHARE = float(os.environ.get("FROZEN_SHARE", "1"))
-"""Of their length, how long phases are: less only while the test itself is worked on."""
+"""Of their length, how long phases are: less only while the test itself is worked on, which then fails."""
 WARM_UP_S, NORMAL_S, FROZEN_S, AFTER_S, OTHERS_S, OTHERS_AFTER_S = (
     2.0,
     15.0 * SHARE,
@@ -163,6 +163,7 @@ class Scene:
         """How long the outage had lasted when the last request was sent that it outlasted and whose answer hides it."""
         begin_s, end_s, names = episode.began_s, episode.ended_s, self.expected.header
         answered = [one for one in self.load.between(begin_s, end_s) if one.ended_at_s < end_s]
+        assert answered, f"{episode.name}: no answer came while it lasted"
         return max((one.due_at_s for one in answered if not names <= degraded(one)), default=begin_s) - begin_s
 
     def header_gone_s(self, episode: Episode) -> float:
@@ -180,7 +181,7 @@ class Scene:
         failed = [one.outcome for one in self.load.sent if one.outcome.status != 200 or not is_whole(one)]
         assert len(self.load.sent) > RATE_PER_S * (self.episodes[-1].left_s - self.normal[0]) * 0.99
         if SHARE != 1:
-            measured.note(f"phases are {SHARE:g} of their length")
+            measured("share of their length that phases had", SHARE, "== 1")
         measured(f"{self.name}: failed requests", len(failed), "== 0")
         for episode in self.episodes:
             self._measure_latency(episode, measured)

@@ -99,14 +99,17 @@ def used_once(narrows: Apart) -> Holding:
         answer = post(f"{narrows.url}/v1/local/{gateway}/openai/chat/completions", {"model": "m", "messages": []})
         assert answer.status == 200
     gives_up_at_s = time.monotonic() + SETTLED_S_MAX
-    while metric(narrows.processes["edge"], "narrows_upstream_connections") and time.monotonic() < gives_up_at_s:
+    while metric(narrows.processes["edge"], "narrows_upstream_connections"):
+        assert time.monotonic() < gives_up_at_s, "connections to providers were not closed, though idle"
         time.sleep(1)
     return holding(narrows)
 
 
 def holding(narrows: Apart) -> Holding:
     edge = narrows.processes["edge"]
-    return Holding(metric(edge, "process_open_fds"), metric(edge, "narrows_tasks"))
+    held = Holding(metric(edge, "process_open_fds"), metric(edge, "narrows_tasks"))
+    assert min(held.files, held.tasks) > 0, f"nothing runs without files and tasks, so it does not tell: {held}"
+    return held
 
 
 def settled(narrows: Apart, start: Holding) -> Holding:

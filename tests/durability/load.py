@@ -75,6 +75,7 @@ class Load:
     ) -> None:
         self._is_over.set()
         self._thread.join(STOP_S)
+        assert not self._thread.is_alive(), f"requests were still going on {STOP_S:g} s after the last one began"
 
     async def _run(self) -> None:
         await asyncio.gather(*(self._work() for _ in range(self._at_once)))

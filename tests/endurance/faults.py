@@ -18,6 +18,7 @@ from tests.harness.crowd import Outcome, ask
 
 SIMULATOR = "/v1/local/faults/simulator/chat/completions"
 AT_ONCE = 8
+NOBODY_ANSWERED = "TimeoutError"
 CHAT = {"model": "simulator-small", "messages": [{"role": "user", "content": "x"}]}
 STREAM = {**CHAT, "stream": True}
 SLOW = {"x-simulator-chunks": "50", "x-simulator-chunk-delay-ms": "20"}
@@ -69,9 +70,10 @@ class Faults:
         return outcome.status in statuses
 
     async def _breaks(self, headers: dict[str, str]) -> bool:
-        """A stream whose end never comes, as its reader sees it."""
+        """A stream that began and whose end never comes, as its reader sees it; and he need not wait for that."""
         outcome = await self._ask(SIMULATOR, STREAM, headers)
-        return outcome.status == 0 or b"[DONE]" not in outcome.body
+        is_broken = outcome.status == 0 or b"[DONE]" not in outcome.body
+        return is_broken and bool(outcome.headers) and not outcome.error.startswith(NOBODY_ANSWERED)
 
     async def _falls_back(self, number: int) -> bool:
         step = {"provider": "simulator", "endpoint": "chat/completions", "query": CHAT}
@@ -90,8 +92,9 @@ class Faults:
         return outcome.status in (200, 404)
 
     async def _leaves(self, headers: dict[str, str], *, after_s: float) -> bool:
+        """Its own patience ends the exchange, and nothing else."""
         outcome = await ask(self._edge + SIMULATOR, STREAM, headers, timeout_s=after_s)
-        return outcome.status == 0
+        return outcome.error.startswith(NOBODY_ANSWERED)
 
     async def _sends(self, octets: bytes, answer: bytes) -> bool:
         """Bare octets; what comes back has `answer` in its first line."""

@@ -7,6 +7,7 @@ A child prints one line when it listens: where it can be reached.
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from types import TracebackType
@@ -27,6 +28,11 @@ class Child:
         assert self._process.stdout is not None
         self.said = self._process.stdout.readline().strip()
         assert self.said, f"{' '.join(self._command)} ended before it listened"
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        assert self._process is not None
+        self._process.send_signal(number)
 
     def kill(self) -> None:
         """kill -9."""

@@ -8,11 +8,9 @@ Outages: what can befall something that an edge leans on, and how it comes back.
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
-from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol
 
+from tests.harness.children import Child
 from tests.harness.processes import NarrowsProcess, unused_port
 from tests.harness.wires import Wires
 from tests.redis_server import RedisServer
@@ -58,42 +56,21 @@ class Service:
         self._process.wait_until_ready()
 
 
-class CollectorServer:
-    """A collector in a process of its own. Implements `Server`, and is a context manager."""
+class CollectorServer(Child):
+    """A collector in a process of its own. Implements `Server`."""
 
     def __init__(self) -> None:
         self.port = unused_port()
-        self._process: subprocess.Popen[str] | None = None
-
-    def start(self) -> None:
-        command = [sys.executable, "-m", "tests.otlp_collector", str(self.port)]
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        assert self._process.stdout is not None
-        assert self._process.stdout.readline(), "the collector did not start"
+        super().__init__("tests.otlp_collector", str(self.port))
 
     def stop(self) -> None:
-        self._signal(signal.SIGKILL)
-        assert self._process is not None
-        self._process.communicate()
+        self.kill()
 
     def freeze(self) -> None:
-        self._signal(signal.SIGSTOP)
+        self.signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        self._signal(signal.SIGCONT)
-
-    def _signal(self, number: signal.Signals) -> None:
-        assert self._process is not None
-        self._process.send_signal(number)
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.stop()
+        self.signal(signal.SIGCONT)
 
 
 class Outage(Protocol):

@@ -8,11 +8,7 @@ were and which targets nobody should have been able to send. Everything else is 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
-import subprocess
-import sys
-from collections.abc import Iterator
 from typing import cast
 
 import httptools
@@ -91,20 +87,10 @@ class Provider(asyncio.Protocol):
             await asyncio.sleep(0)
 
 
-@contextlib.contextmanager
-def running_provider() -> Iterator[str]:
-    """Its URL, while the process runs."""
-    command = [sys.executable, "-m", "tests.hostile.provider"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        yield f"http://127.0.0.1:{int(process.stdout.readline())}"
-        process.terminate()
-
-
 async def _serve() -> None:
     seen = {"arrived": 0, "smuggled": 0}
     server = await asyncio.get_running_loop().create_server(lambda: Provider(seen), "127.0.0.1", 0, backlog=1024)
-    print(server.sockets[0].getsockname()[1], flush=True)
+    print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)
     await server.serve_forever()
 
 
